@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def source(*parts: str) -> Path:
-    """A path below boards/, device/ or native_modules/, in the checkout or in the installed wheel."""
+    """A path below boards/, device/ or native_modules/, in the checkout or in the wheel."""
     installed = _PACKAGE / "_tree"
     return (installed if installed.is_dir() else _PACKAGE.parent.parent).joinpath(*parts)
 
@@ -18,7 +18,7 @@ def shipped_images() -> Path:
 
 
 def _folder(variable: str, xdg: str, default: str) -> Path:
-    if variable in os.environ:
+    if os.environ.get(variable):
         return Path(os.environ[variable])
     return Path(os.environ.get(xdg) or Path.home() / default) / "fieldtune"
 
@@ -35,4 +35,4 @@ def state() -> Path:
 
 def runs() -> Path:
     """Recorded runs, one folder each."""
-    return Path(os.environ.get("FIELDTUNE_RUNS", "runs"))
+    return Path(os.environ.get("FIELDTUNE_RUNS") or "runs")
