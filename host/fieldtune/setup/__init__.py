@@ -1,0 +1,1 @@
+"""Getting a machine ready: the toolchain's packages, and what a wheel carries."""
