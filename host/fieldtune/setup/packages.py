@@ -20,31 +20,32 @@ PYTHON = (3, 11)
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package, what it is for, and whether this machine has what it brings.
+    """A Debian package, what it is for, and where this machine has what it brings ("": nowhere).
 
-    `present` looks for the thing itself, so that a compiler from elsewhere counts too.
+    `found` looks for the thing itself, so that a compiler from elsewhere counts too.
     """
 
     name: str
     purpose: str
-    present: Callable[[], bool]
+    found: Callable[[], str]
 
 
-def _command(*names: str) -> bool:
-    return any(map(shutil.which, names))
+def _command(name: str) -> str:
+    return shutil.which(name) or ""
 
 
-def _library(compiler: str, name: str) -> bool:
-    """Whether `compiler` finds the file `name` where it links from."""
+def _library(compiler: str, name: str) -> str:
+    """Where `compiler` finds the file `name` that it links."""
     if not shutil.which(compiler):
-        return False
+        return ""
     asked = [compiler, f"-print-file-name={name}"]
-    found = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
-    return os.path.isabs(found) and os.path.exists(found)
+    path = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    return os.path.realpath(path) if os.path.isabs(path) and os.path.exists(path) else ""
 
 
-def _ensurepip() -> bool:
-    return importlib.util.find_spec("ensurepip") is not None
+def _module(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    return spec.origin if spec else ""
 
 
 ARM = "arm-none-eabi-gcc"
@@ -59,15 +60,15 @@ PACKAGES = (
     Package("gcc", "this machine's C compiler", partial(_command, "gcc")),
     Package("libc6-dev", "its C library", partial(_library, "gcc", "crt1.o")),
     Package("cmake", "configures the Pico's build", partial(_command, "cmake")),
-    Package("make", "runs the builds", partial(_command, "make", "gmake")),
+    Package("make", "runs the builds", partial(_command, "make")),
     Package("dpkg-dev", "unpacks Debian's source packages", partial(_command, "dpkg-source")),
 )
-VENV = Package("python3-venv", "makes the virtual environment", _ensurepip)
+VENV = Package("python3-venv", "makes the virtual environment", partial(_module, "ensurepip"))
 
 
 def missing(packages: tuple[Package, ...] = PACKAGES) -> list[str]:
     """Names of the packages whose contents this machine lacks."""
-    return [package.name for package in packages if not package.present()]
+    return [package.name for package in packages if not package.found()]
 
 
 def install_line(names: list[str]) -> str:
