@@ -1,0 +1,25 @@
+add_library(usermod_qnn INTERFACE)
+
+file(GLOB QNN_SOURCES CONFIGURE_DEPENDS
+    ${CMAKE_CURRENT_LIST_DIR}/*.c
+    ${CMAKE_CURRENT_LIST_DIR}/ref/*.c
+)
+# Every file of these is empty for a core that is not its own.
+file(GLOB QNN_ASSEMBLY CONFIGURE_DEPENDS
+    ${CMAKE_CURRENT_LIST_DIR}/m0plus/*.S
+    ${CMAKE_CURRENT_LIST_DIR}/m4/*.S
+)
+
+target_sources(usermod_qnn INTERFACE ${QNN_SOURCES} ${QNN_ASSEMBLY})
+target_include_directories(usermod_qnn INTERFACE ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(usermod INTERFACE usermod_qnn)
+
+# The same integers on every core: qnn has its own flags whatever the port's are.
+set_source_files_properties(${QNN_SOURCES} PROPERTIES
+    COMPILE_OPTIONS "-O2;-fno-lto;-ffp-contract=off"
+)
+if(QNN_HOT_SECTION)
+    set_source_files_properties(${QNN_SOURCES} PROPERTIES
+        COMPILE_DEFINITIONS "QNN_HOT=__attribute__((section(\"${QNN_HOT_SECTION}\")))"
+    )
+endif()

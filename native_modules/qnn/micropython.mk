@@ -1,0 +1,9 @@
+QNN_DIR := $(USERMOD_DIR)
+
+SRC_USERMOD_C += $(wildcard $(QNN_DIR)/*.c $(QNN_DIR)/ref/*.c)
+# Every file of these is empty for a core that is not its own.
+SRC_USERMOD_LIB_ASM += $(wildcard $(QNN_DIR)/m0plus/*.S $(QNN_DIR)/m4/*.S)
+CFLAGS_USERMOD += -I$(QNN_DIR)
+
+# The same integers on every core: qnn has its own flags whatever the port's are.
+$(BUILD)/qnn/%.o: CFLAGS += -O2 -fno-lto -ffp-contract=off

@@ -1,0 +1,7 @@
+add_library(usermod_wire INTERFACE)
+
+file(GLOB WIRE_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)
+
+target_sources(usermod_wire INTERFACE ${WIRE_SOURCES})
+target_include_directories(usermod_wire INTERFACE ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(usermod INTERFACE usermod_wire)

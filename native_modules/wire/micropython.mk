@@ -1,0 +1,4 @@
+WIRE_DIR := $(USERMOD_DIR)
+
+SRC_USERMOD_C += $(wildcard $(WIRE_DIR)/*.c)
+CFLAGS_USERMOD += -I$(WIRE_DIR)
