@@ -1,0 +1,114 @@
+"""The few places where MicroPython's source is changed before it is built."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldtune.errors import FieldtuneError
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In `path`, below MicroPython's folder, `old` stands exactly once and becomes `new`."""
+
+    path: str
+    old: str
+    new: str
+
+
+_NO_TLS = [
+    # A Pico has no radio, and mbedtls is not in Debian's source.
+    Edit(
+        "ports/rp2/CMakeLists.txt",
+        "set(MICROPY_SSL_MBEDTLS ON)",
+        "set(MICROPY_SSL_MBEDTLS OFF)",
+    ),
+    Edit("ports/rp2/CMakeLists.txt", "    mbedtls/mbedtls_port.c\n", ""),
+    Edit(
+        "ports/rp2/CMakeLists.txt",
+        "target_link_libraries(${MICROPY_TARGET} micropy_lib_mbedtls)\n",
+        "",
+    ),
+    Edit("ports/rp2/CMakeLists.txt", "list(APPEND GIT_SUBMODULES lib/mbedtls)\n", ""),
+    Edit(
+        "ports/rp2/mpconfigport.h",
+        "#define MICROPY_SSL_MBEDTLS                     (1)",
+        "#define MICROPY_SSL_MBEDTLS                     (0)",
+    ),
+    # Both come from mbedtls.
+    Edit(
+        "ports/rp2/mpconfigport.h",
+        "#define MICROPY_PY_CRYPTOLIB                    (1)",
+        "#define MICROPY_PY_CRYPTOLIB                    (0)",
+    ),
+    Edit(
+        "ports/rp2/mpconfigport.h",
+        "#define MICROPY_PY_HASHLIB_SHA1                 (1)",
+        "#define MICROPY_PY_HASHLIB_SHA1                 (0)",
+    ),
+]
+
+_TINYUSB_FROM_OUTSIDE = [
+    Edit(
+        "ports/rp2/CMakeLists.txt",
+        "set(PICO_TINYUSB_PATH ${MICROPY_DIR}/lib/tinyusb)",
+        "if(NOT PICO_TINYUSB_PATH)\n"
+        "    set(PICO_TINYUSB_PATH ${MICROPY_DIR}/lib/tinyusb)\n"
+        "endif()",
+    ),
+]
+
+_UNIX_LIKE_A_BOARD = [
+    # machine.reset(), see boards/unix/prompt.c.
+    Edit(
+        "ports/unix/modmachine.c",
+        "static void mp_machine_idle(void) {",
+        "NORETURN void prompt_reset(void);\n"
+        "\n"
+        "static void mp_machine_reset(void) {\n"
+        "    prompt_reset();\n"
+        "}\n"
+        "\n"
+        "static mp_int_t mp_machine_reset_cause(void) {\n"
+        "    return 0;\n"
+        "}\n"
+        "\n"
+        "static void mp_machine_idle(void) {",
+    ),
+    # print() ends its lines as a board does; sys.stdout.buffer stays as it is.
+    Edit(
+        "extmod/vfs_posix_file.c",
+        "static const mp_stream_p_t vfs_posix_textio_stream_p = {\n"
+        "    .read = vfs_posix_file_read,\n"
+        "    .write = vfs_posix_file_write,\n",
+        "static mp_uint_t vfs_posix_text_write("
+        "mp_obj_t o_in, const void *buf, mp_uint_t size, int *errcode) {\n"
+        "    mp_obj_vfs_posix_file_t *o = MP_OBJ_TO_PTR(o_in);\n"
+        "    if (o->fd != STDOUT_FILENO) {\n"
+        "        return vfs_posix_file_write(o_in, buf, size, errcode);\n"
+        "    }\n"
+        "    mp_hal_stdout_tx_strn_cooked(buf, size);\n"
+        "    return size;\n"
+        "}\n"
+        "\n"
+        "static const mp_stream_p_t vfs_posix_textio_stream_p = {\n"
+        "    .read = vfs_posix_file_read,\n"
+        "    .write = vfs_posix_text_write,\n",
+    ),
+]
+
+EDITS = _NO_TLS + _TINYUSB_FROM_OUTSIDE + _UNIX_LIKE_A_BOARD
+
+
+def apply(source: Path) -> None:
+    """Changes the MicroPython tree `source`. Raises FieldtuneError when it is not the one meant."""
+    for edit in EDITS:
+        file = source / edit.path
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if text.count(edit.old) != 1:
+            line = edit.old.strip().splitlines()[0]
+            raise FieldtuneError(
+                f"cannot adapt MicroPython's {edit.path}",
+                f"{line!r} should stand there once, and stands {text.count(edit.old)} times",
+                "use MicroPython 1.25.0",
+            )
+        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
