@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "binding.h"
+#include "py/binary.h"
+
+NORETURN void qnn_raise(qstr name) {
+    mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("wrong %q"), name);
+}
+
+static void *items(mp_obj_t object, size_t size, size_t count, mp_uint_t access, qstr name) {
+    mp_buffer_info_t info;
+    if (!mp_get_buffer(object, &info, access)) {
+        qnn_raise(name);
+    }
+    size_t align = 1;
+    bool plain = info.typecode == BYTEARRAY_TYPECODE || info.typecode == 'B';
+    bool same = size == 1 ? info.typecode == 'b'
+        : (info.typecode == 'i' || info.typecode == 'l') && mp_binary_get_size('@', info.typecode, &align) == size;
+    if (!(plain || same) || info.len < size * count || (uintptr_t)info.buf % size) {
+        qnn_raise(name);
+    }
+    return info.buf;
+}
+
+int8_t *qnn_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
+    return items(object, 1, length, access, name);
+}
+
+int32_t *qnn_words(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+    return items(object, 4, count, access, name);
+}
+
+int8_t *qnn_optional_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
+    return object == mp_const_none ? NULL : qnn_bytes(object, length, access, name);
+}
+
+uint32_t qnn_int(mp_obj_t object, uint32_t low, uint32_t high, qstr name) {
+    mp_int_t value;
+    if (!mp_obj_get_int_maybe(object, &value) || value < (mp_int_t)low || value > (mp_int_t)high) {
+        qnn_raise(name);
+    }
+    return value;
+}
+
+scale_t qnn_scale_or_zero(mp_obj_t object, qstr name) {
+    mp_int_t value;
+    if (!mp_obj_get_int_maybe(object, &value) || value != (int32_t)value || (value && !scale_is_valid(value))) {
+        qnn_raise(name);
+    }
+    return value;
+}
+
+scale_t qnn_scale(mp_obj_t object, qstr name) {
+    scale_t value = qnn_scale_or_zero(object, name);
+    if (value == 0) {
+        qnn_raise(name);
+    }
+    return value;
+}
+
+scale_t *qnn_scales(mp_obj_t object, size_t count, bool unset_allowed, qstr name) {
+    scale_t *scales = qnn_words(object, count, MP_BUFFER_RW, name);
+    for (size_t i = 0; i < count; i++) {
+        if (!scale_is_valid(scales[i]) && !(unset_allowed && scales[i] == 0)) {
+            qnn_raise(name);
+        }
+    }
+    return scales;
+}
+
+mp_obj_t qnn_nats(int64_t q12) {
+    int64_t q8 = q12 >> 4;
+    return MP_OBJ_NEW_SMALL_INT(q8 > 0x3fffffff ? 0x3fffffff : q8 < -0x3fffffff ? -0x3fffffff : q8);
+}
