@@ -2,6 +2,7 @@
 
 import math
 
+from fieldtune import boards
 from fieldtune.model import planner, scale
 from fieldtune.model.file import Model
 from fieldtune.model.graph import Node
@@ -12,8 +13,6 @@ STEPS = {True: 63, False: 127}  # a range is this many steps of an error, or of 
 
 def data(model: Model) -> dict:
     """Everything `host model info` shows. Sizes in bytes, scales as real numbers."""
-    from fieldtune import boards
-
     graph = model.graph
     needs = {board.name: planner.ram(graph, model.plan, board.name) for board in boards.all()}
     return {

@@ -9,11 +9,12 @@ from fieldtune.model import graph as graphs
 from fieldtune.model import planner, quantize, scale
 from fieldtune.model.file import DTYPES, Model
 from fieldtune.model.graph import Graph
-from fieldtune.model.operators import LOGIT_SCALE, PIXEL_SCALE
+from fieldtune.model.operators import LOGIT_SCALE
 
 SIDE = 8
 LABELLED, UNLABELLED = 800, 600  # of 1797 images; the other 397 are held out
 BETA = 0.02
+PIXEL_SCALE = scale.encode(1 / 127)  # 0..1 becomes 0..127
 # He initialization assumes a ReLU behind; these outputs have none. logvar starts close to 0.
 WEIGHT_FACTORS = {"encoder.mu": 0.5, "encoder.logvar": 0.1, "decoder.logits": 0.5}
 

@@ -168,7 +168,7 @@ def _tensors(header: dict, body: memoryview, graph: Graph) -> dict[str, np.ndarr
     wanted = graph.tensors()
     for name in header:
         if name not in wanted:
-            raise graphs.wrong(f"tensor {printable(name)!r} belongs to no node")
+            raise graphs.wrong(f"tensor '{printable(name)}' belongs to no node")
     spans, tensors = [], {}
     for name, (dtype, shape, _) in wanted.items():
         entry = header.get(name)
@@ -217,7 +217,7 @@ def _check_tensors(graph: Graph, tensors: dict[str, np.ndarray]) -> None:
     wanted = graph.tensors()
     if tensors.keys() != wanted.keys():
         odd = min(tensors.keys() ^ wanted.keys())
-        raise graphs.wrong(f"tensor {printable(odd)!r} is missing, or belongs to no node")
+        raise graphs.wrong(f"tensor '{printable(odd)}' is missing, or belongs to no node")
     for name, (dtype, shape, holds) in wanted.items():
         values = tensors[name]
         if values.dtype != DTYPES[dtype] or values.shape != shape:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from fieldtune.errors import UsageError
 from fieldtune.model import scale
-from fieldtune.model.operators import LOGIT_SCALE, OPERATORS, PIXEL_SCALE, Operator
+from fieldtune.model.operators import LOGIT_SCALE, OPERATORS, Operator
 from fieldtune.text import printable
 
 FORMAT = 1
@@ -14,6 +14,7 @@ INPUT = "input"
 MOST_NODES = 64
 MOST_TASKS = 8
 WIDTHS = range(1, 4097)
+CLASSES = range(2, 257)  # a label is a byte
 _NAME = re.compile(r"[a-z0-9_.]{1,40}")
 
 
@@ -71,7 +72,7 @@ class Graph:
         known = {INPUT: None}
         widths = {INPUT: self.input_width}
         for node in self.nodes:
-            _check_node(node, known, widths, self)
+            _check_node(node, known, widths)
             known[node.name] = node
             widths[node.name] = _output_width(node, widths)
         for name, task in self.tasks.items():
@@ -156,18 +157,18 @@ def _node(data: object) -> Node:
     name = printable(data["name"])
     operator = OPERATORS.get(data["op"]) if isinstance(data.get("op"), str) else None
     if operator is None:
-        raise wrong(f"node {name!r}: unknown operator {printable(data.get('op'))!r}")
+        raise wrong(f"node '{name}': unknown operator '{printable(data.get('op'))}'")
     needed = {"op", "name"} | {f.name for f in operator.fields if not f.optional}
-    data = _object(data, f"node {name!r}", needed, {f.name for f in operator.fields})
+    data = _object(data, f"node '{name}'", needed, {f.name for f in operator.fields})
     fields = {field.name: data[field.name] for field in operator.fields if field.name in data}
     return Node(data["op"], data["name"], fields)
 
 
 def _task(name: str, data: object) -> Task:
-    data = _object(data, f"task {printable(name)!r}", {"loss", "train"})
+    data = _object(data, f"task '{printable(name)}'", {"loss", "train"})
     train = data["train"]
     if not isinstance(train, list) or not all(isinstance(each, str) for each in train):
-        raise wrong(f"task {printable(name)!r}: `train` is a list of names")
+        raise wrong(f"task '{printable(name)}': `train` is a list of names")
     return Task(data["loss"], tuple(train))
 
 
@@ -178,7 +179,7 @@ def _object(data: object, what: str, needed: set[str], optional: set[str] = froz
     if missing:
         raise wrong(f"{what} lacks `{min(missing)}`")
     if unknown:
-        raise wrong(f"{what} has an unknown key {printable(min(unknown))!r}")
+        raise wrong(f"{what} has an unknown key '{printable(min(unknown))}'")
     return data
 
 
@@ -203,26 +204,26 @@ def _output_width(node: Node, widths: dict[str, int]) -> int:
     return value if node.operator.width_from == "width" else widths[value]
 
 
-def _check_node(node: Node, known: dict[str, Node | None], widths: dict, graph: Graph) -> None:
+def _check_node(node: Node, known: dict[str, Node | None], widths: dict) -> None:
     name = printable(node.name)
     if not _NAME.fullmatch(node.name):
-        raise wrong(f"node {name!r}: a name has 1 to 40 characters of a-z, 0-9, _ and .")
+        raise wrong(f"node '{name}': a name has 1 to 40 characters of a-z, 0-9, _ and .")
     if node.name in known:
-        raise wrong(f"node {name!r}: the name is taken")
+        raise wrong(f"node '{name}': the name is taken")
     for field in node.operator.fields:
         if field.name in node.fields:
             _check_field(name, field, node.fields[field.name], known)
     if node.op == "latent":
         _check_latent(node, known, widths)
     if node.operator.loss:
-        _check_loss(node, known, widths, graph)
+        _check_loss(node, known, widths)
 
 
 def _check_field(name: str, field, value: object, known: dict) -> None:
-    at = f"node {name!r}: `{field.name}`"
+    at = f"node '{name}': `{field.name}`"
     if field.kind == "node":
         if not isinstance(value, str) or value not in known:
-            raise wrong(f"{at} names {printable(value)!r}, which no node before it is called")
+            raise wrong(f"{at} names '{printable(value)}', which no node before it is called")
         if known[value] is not None and known[value].operator.loss:
             raise wrong(f"{at} is {value!r}, a loss, which has no output")
     elif field.kind == "target":
@@ -256,7 +257,7 @@ def _check_latent(node: Node, known: dict, widths: dict) -> None:
         raise wrong(f"{at} needs two nodes of one width for mu and logvar")
 
 
-def _check_loss(node: Node, known: dict, widths: dict, graph: Graph) -> None:
+def _check_loss(node: Node, known: dict, widths: dict) -> None:
     at = f"node {node.name!r}"
     source = node.sources[0]
     if _check_dense_without_relu(at, source, known).fields.get("output_scale") != LOGIT_SCALE:
@@ -264,21 +265,23 @@ def _check_loss(node: Node, known: dict, widths: dict, graph: Graph) -> None:
     if node.op == "bernoulli":
         if widths[source] != widths[INPUT]:
             raise wrong(f"{at}: {source!r} is {widths[source]} wide, its target {widths[INPUT]}")
-        if graph.input_scale != PIXEL_SCALE:
-            raise wrong(f"{at}: its target's scale is not 1/127", "a target is a probability")
+    elif widths[source] not in CLASSES:
+        raise wrong(
+            f"{at}: {widths[source]} classes", f"there may be {CLASSES[0]} to {CLASSES[-1]}"
+        )
 
 
 def _check_task(name: str, task: Task, graph: Graph) -> None:
-    at = f"task {printable(name)!r}"
+    at = f"task '{printable(name)}'"
     if not _NAME.fullmatch(name) or name == "batch":
         raise wrong(f"{at}: a name has 1 to 40 characters of a-z, 0-9, _ and .; not 'batch'")
     loss = graph.by_name.get(task.loss) if isinstance(task.loss, str) else None
     if loss is None or not loss.operator.loss:
-        raise wrong(f"{at}: {printable(task.loss)!r} is not a loss")
+        raise wrong(f"{at}: '{printable(task.loss)}' is not a loss")
     if len(set(task.train)) != len(task.train):
         raise wrong(f"{at} trains a node twice")
     for each in task.train:
         if each not in graph.upstream(task.loss):
-            raise wrong(f"{at} trains {printable(each)!r}, on which its loss does not depend")
+            raise wrong(f"{at} trains '{printable(each)}', on which its loss does not depend")
         if graph.by_name[each].op != "dense":
             raise wrong(f"{at} trains {each!r}, which has no weights")

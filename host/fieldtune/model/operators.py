@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fieldtune.model import scale
 
 LOGIT_SCALE = scale.encode(1 / 16)  # what the loss kernels' and the latent's tables are made for
-PIXEL_SCALE = scale.encode(1 / 127)  # a target of `bernoulli` is a probability, 0..127
 
 DENSE_STATE = ("output", "scaled error", "input error", "output error", "gradient power")
 LATENT_STATE = ("z", "mu error", "logvar error")

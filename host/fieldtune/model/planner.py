@@ -7,6 +7,7 @@ at the same step never overlap. docs/model-file.md lists the keys.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fieldtune import boards
 from fieldtune.errors import UsageError
 from fieldtune.model.graph import INPUT, Graph, Node, Task, wrong
 from fieldtune.text import printable
@@ -242,8 +243,6 @@ def tensor_bytes(graph: Graph) -> int:
 
 def ram(graph: Graph, given: dict, board: str) -> Ram:
     """What a model with the plan `given` needs on a board and what the board has, in bytes."""
-    from fieldtune import boards
-
     heap = boards.load(board).heap_bytes
     return Ram(tensor_bytes(graph), arena_bytes(given), RUNTIME_BYTES, heap)
 

@@ -140,7 +140,7 @@ def load(name: str | Path, root: Path | None = None) -> Run:
         info = _object((path / INFO).read_text(encoding="utf-8"))
     except OSError:
         why = f"there is no {printable(path / INFO)}"
-        raise UsageError(f"no run {printable(name)!r}", why, "host metrics list") from None
+        raise UsageError(f"no run '{printable(name)}'", why, "host metrics list") from None
     except ValueError:
         raise UsageError(f"{printable(path / INFO)} is not a run's") from None
     return Run(path, info)

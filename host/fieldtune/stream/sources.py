@@ -20,7 +20,7 @@ from fieldtune.errors import UsageError
 from fieldtune.text import printable
 
 STDIN = "-"
-LABELS = range(4096)
+LABELS = range(256)  # a byte each on the way to the board
 FLOAT32_MOST = float(np.finfo(np.float32).max)
 
 Row = tuple[np.ndarray, int | None]  # float32 [width] and its label, if there is one
@@ -132,7 +132,7 @@ def _from_recordings(name: str, recordings: list[Recording], windows: Windows) -
 
 def _npy(path: Path, label: str | None) -> list[Recording]:
     if label is not None:
-        raise UsageError(f"{_shown(path)}: a .npy file has no column {printable(label)!r}")
+        raise UsageError(f"{_shown(path)}: a .npy file has no column '{printable(label)}'")
     with path.open("rb") as source:
         return [_recording(_shown(path), _load(path, source), None)]
 
@@ -166,7 +166,7 @@ def _member(path: Path, arrays, name: str) -> np.ndarray:
     try:
         return arrays[name]
     except _BROKEN as error:
-        what = f"{_shown(path)}: array {printable(name)!r} cannot be read"
+        what = f"{_shown(path)}: array '{printable(name)}' cannot be read"
         raise UsageError(what, printable(error)) from None
 
 
@@ -229,7 +229,7 @@ class _Csv:
             return None
         if self.columns.count(self.label) != 1:
             found = printable(", ".join(self.columns))
-            what = f"{self.name}, line 1: no one column {printable(self.label)!r}"
+            what = f"{self.name}, line 1: no one column '{printable(self.label)}'"
             raise UsageError(what, f"the columns are {found}")
         return self.columns.index(self.label)
 
@@ -246,7 +246,7 @@ class _Csv:
             at = f"{self.name}, line {self._reader.line_num}"
             missing = len(fields) < len(self.columns)
             which = (
-                f"column {printable(self.columns[len(fields)])!r} is missing" if missing else ""
+                f"column '{printable(self.columns[len(fields)])}' is missing" if missing else ""
             )
             what = which or f"{len(fields)} columns"
             raise UsageError(f"{at}: {what}", f"the first line has {len(self.columns)} columns")
