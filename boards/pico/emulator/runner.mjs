@@ -5,6 +5,7 @@
 //   1  data of the serial port
 //   2  to the board: state of the port: open (1 byte), baud (4 bytes)
 //   3  from the board: what happened, as text: "reset", "bootsel", "dead REASON"
+//   4  to the board: whether its output has to wait (1 byte)
 // The process ends with the socket, and when the chip leaves its firmware (bootsel, dead).
 import fs from 'node:fs';
 import net from 'node:net';
@@ -14,6 +15,7 @@ import { Pico } from './pico.mjs';
 const DATA = 1;
 const LINE = 2;
 const EVENT = 3;
+const FLOW = 4;
 const HEADER_BYTES = 3;
 const SOCKET_FD = 0;
 const SLICE_CYCLES = 100_000; // about 1.5 ms between looks at the socket
@@ -24,6 +26,7 @@ const socket = new net.Socket({ fd: SOCKET_FD, readable: true, writable: true, h
 let received = Buffer.alloc(0);
 let timer = null;
 let finished = false;
+let throttled = false; // by the other end of the socket
 
 function send(type, payload) {
   const frame = Buffer.alloc(HEADER_BYTES + payload.length);
@@ -60,7 +63,7 @@ const pico = new Pico({
 });
 
 function updateHold() {
-  pico.hold(!pico.line.open || socket.writableNeedDrain);
+  pico.hold(!pico.line.open || throttled || socket.writableNeedDrain);
 }
 
 function take(type, payload) {
@@ -68,6 +71,9 @@ function take(type, payload) {
     pico.write(payload);
   } else if (type === LINE) {
     pico.setLine({ open: payload[0] === 1, baud: payload.readUInt32LE(1) });
+    updateHold();
+  } else if (type === FLOW) {
+    throttled = payload[0] === 1;
     updateHold();
   }
 }
