@@ -19,7 +19,7 @@ class Uf2Target:
 
 @dataclass(frozen=True)
 class Usb:
-    """USB ids: `product` while MicroPython runs, `bootloader` and the label `drive` in the boot ROM."""
+    """USB ids: `product` while MicroPython runs; the boot ROM's `bootloader` and `drive` label."""
 
     vendor: int
     product: int

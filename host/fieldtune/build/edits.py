@@ -100,7 +100,7 @@ EDITS = _NO_TLS + _TINYUSB_FROM_OUTSIDE + _UNIX_LIKE_A_BOARD
 
 
 def apply(source: Path) -> None:
-    """Changes the MicroPython tree `source`. Raises FieldtuneError when it is not the one meant."""
+    """Changes the MicroPython tree `source`. Raises FieldtuneError where an edit does not fit."""
     for edit in EDITS:
         file = source / edit.path
         text = file.read_text(encoding="utf-8") if file.is_file() else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fieldtune import __version__, tree
 from fieldtune.boards import Board
-from fieldtune.build import digest, recipes
+from fieldtune.build import digest, edits, recipes, tools
 from fieldtune.build.sources import Origin
 from fieldtune.errors import UsageError
 
@@ -94,7 +94,9 @@ def _is_frozen(name: str) -> bool:
 
 
 def _recipe() -> str:
-    return Path(recipes.__file__).read_text(encoding="utf-8")
+    """The code that decides how an image is built."""
+    modules = [Path(module.__file__) for module in (edits, recipes, tools)] + [Path(__file__)]
+    return "".join(path.read_text(encoding="utf-8") for path in modules)
 
 
 def _digest(*parts: str) -> str:

@@ -142,7 +142,7 @@ def _changed(package: str, pinned: str, found: str) -> FieldtuneError:
 
 def _checkout_digest(checkout: Path) -> str:
     _check_checkout(checkout)
-    total = hashlib.sha256(repr(edits.EDITS).encode())
+    total = hashlib.sha256()
     for part in _PARTS:
         total.update(digest.of_tree(checkout / part).encode())
     return total.hexdigest()
@@ -167,7 +167,7 @@ def _from_checkout(checkout: Path, with_sdk: bool) -> Sources:
                 "it is a git submodule that has not been fetched",
                 f"git -C {checkout} submodule update --init lib/{name}",
             )
-    final = _folder("checkout", _checkout_digest(checkout))
+    final = _folder("checkout", _checkout_digest(checkout), repr(edits.EDITS))
     if not final.is_dir():
         with new_folder(final) as folder:
             for part in _PARTS:

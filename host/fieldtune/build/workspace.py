@@ -69,7 +69,7 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 
 
 class Lock:
-    """One of a name at a time, on this machine. Commands that `run` starts under it hold it too."""
+    """One holder of a name at a time; commands that `run` starts under it hold it too."""
 
     def __init__(self, name: str, console: Console):
         self.path = tree.cache() / f"{name}.lock"
@@ -99,8 +99,8 @@ def run(
 ) -> None:
     """Runs `command` with its output appended to `log`. Raises FieldtuneError with its last lines.
 
-    `what` completes "... failed". The command keeps `lock` even when this process is killed, so that
-    nobody builds in its folder while it still runs.
+    `what` completes "... failed". The command keeps `lock` even when this process is killed, so
+    that nobody builds in its folder while it still runs.
     """
     with log.open("ab") as output:
         output.write(f"$ {' '.join(map(str, command))}\n".encode())

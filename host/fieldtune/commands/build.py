@@ -1,7 +1,7 @@
 """Build the MicroPython image of a board, with fieldtune's modules in it.
 
-The sources are Debian stable's packages, fetched and verified by apt; sources and images are kept in
-the cache, and an image whose inputs have not changed is found there again.
+The sources are Debian stable's packages, fetched and verified by apt; sources and images are kept
+in the cache, and an image whose inputs have not changed is found there again.
 """
 
 from pathlib import Path
