@@ -1,0 +1,32 @@
+"""What the board prints: bytes between frames on their way to a terminal."""
+
+import codecs
+from collections.abc import Callable
+
+from fieldtune.text import printable
+
+_KEPT = 2000
+
+
+class Output:
+    """Decodes, escapes, hands on. Keeps the end, for the message when a board gives up."""
+
+    def __init__(self, on_text: Callable[[str], None] | None):
+        self._on_text = on_text
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._end = ""
+        self.bytes = 0
+
+    def take(self, data: bytes) -> None:
+        self.bytes += len(data)
+        # Ctrl-D is the raw REPL's full stop.
+        text = self._utf8.decode(data).replace("\r", "").replace("\x04", "")
+        if text:
+            text = "\n".join(printable(line, len(line)) for line in text.split("\n"))
+            self._end = (self._end + text)[-_KEPT:]
+            if self._on_text:
+                self._on_text(text)
+
+    def last_words(self) -> str:
+        """The end of what was printed, without the prompt behind it."""
+        return self._end.strip().removesuffix(">").rstrip()
