@@ -35,7 +35,8 @@ COMMANDS = {
 
 EXIT_CODES = """exit codes:
   0 done   1 failed   2 usage   3 no device   4 more than one device   5 timed out
-  6 verification failed   7 the board raised   8 data lost   9 incompatible firmware"""
+  6 verification failed   7 the board raised   8 data lost   9 incompatible firmware
+  130 interrupted"""
 
 # As the shell reports a program that a signal ended.
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
