@@ -220,9 +220,11 @@ class _Csv:
     def _lines(self) -> Iterator[list[str]]:
         try:
             yield from self._reader
-        except (csv.Error, UnicodeDecodeError) as error:
-            what = f"{self.name}, line {self._reader.line_num + 1}: not CSV text"
+        except csv.Error as error:
+            what = f"{self.name}, line {self._reader.line_num}: not CSV text"
             raise UsageError(what, printable(error)) from None
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{self.name}: not UTF-8 text", printable(error)) from None
 
     def _find_label(self) -> int | None:
         if self.label is None:
@@ -281,7 +283,8 @@ def _number(text: str) -> float | None:
 
 
 def _csv_file(path: Path, label: str | None) -> list[Recording]:
-    with path.open(encoding="utf-8-sig", newline="") as text:
+    # A byte that is not UTF-8 is kept, so that the error about it can name line and column.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         recordings, rows = [], []
         for row in [*_Csv(_shown(path), text, label), None]:
             if row is not None:
