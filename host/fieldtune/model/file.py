@@ -54,14 +54,15 @@ def to_bytes(model: Model) -> bytes:
     """The file. Raises UsageError when its header would be longer than a board reads."""
     from safetensors.numpy import save
 
-    text = json.dumps({**model.graph.to_json(), "plan": model.plan}, separators=(",", ":"))
+    text = json.dumps({**model.graph.to_json(), "plan": model.plan})
     arrays = {
         name: np.ascontiguousarray(model.tensors[name], DTYPES[dtype])
         for name, (dtype, _, _) in model.graph.tensors().items()
     }
     data = save(arrays, {METADATA: text})  # orders by size of type: I32 before I8
-    length = int.from_bytes(data[:8], "little")
-    if length > HEADER_LIMIT:
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    length = len(json.dumps(json.loads(header)))  # a board writes it back with a few more spaces
+    if length + 8 > HEADER_LIMIT:
         raise UsageError(
             f"the model's header has {length} bytes, a board reads {HEADER_LIMIT}",
             do="use fewer nodes, or shorter names",
