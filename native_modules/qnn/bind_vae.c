@@ -168,24 +168,26 @@ static const uint8_t *softmax_labels(loss_obj_t *self, uint32_t n) {
     return labels;
 }
 
-// loss(n) -> nats * 256, summed over the batch
-static mp_obj_t softmax_loss_(mp_obj_t self_in, mp_obj_t n_in) {
+// loss(n, logit_scale) -> nats * 256, summed over the batch
+static mp_obj_t softmax_loss_(mp_obj_t self_in, mp_obj_t n_in, mp_obj_t logit_scale_in) {
     loss_obj_t *self = MP_OBJ_TO_PTR(self_in);
     uint32_t n = qnn_int(n_in, 1, BATCH_LIMIT, MP_QSTR_n);
-    return qnn_nats(softmax_loss(loss_logits(self, n), softmax_labels(self, n), self->width, n));
+    scale_t logit_scale = qnn_scale(logit_scale_in, MP_QSTR_logit_scale);
+    return qnn_nats(softmax_layer_loss(loss_logits(self, n), softmax_labels(self, n), self->width, n, logit_scale));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(softmax_loss_obj, softmax_loss_);
+static MP_DEFINE_CONST_FUN_OBJ_3(softmax_loss_obj, softmax_loss_);
 
-// backward(n) -> scale of d
-static mp_obj_t softmax_backward(mp_obj_t self_in, mp_obj_t n_in) {
+// backward(n, logit_scale) -> scale of d
+static mp_obj_t softmax_backward(mp_obj_t self_in, mp_obj_t n_in, mp_obj_t logit_scale_in) {
     loss_obj_t *self = MP_OBJ_TO_PTR(self_in);
     uint32_t n = qnn_int(n_in, 1, BATCH_LIMIT, MP_QSTR_n);
+    scale_t logit_scale = qnn_scale(logit_scale_in, MP_QSTR_logit_scale);
     int8_t *d = qnn_bytes(self->d, n * self->width, MP_BUFFER_RW, MP_QSTR_d);
     scale_t *range = qnn_scales(self->range, 1, true, MP_QSTR_range);
-    return MP_OBJ_NEW_SMALL_INT(
-        softmax_layer_backward(d, loss_logits(self, n), softmax_labels(self, n), self->width, n, range));
+    return MP_OBJ_NEW_SMALL_INT(softmax_layer_backward(d, loss_logits(self, n), softmax_labels(self, n), self->width, n,
+        logit_scale, range));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(softmax_backward_obj, softmax_backward);
+static MP_DEFINE_CONST_FUN_OBJ_3(softmax_backward_obj, softmax_backward);
 
 // predict(n, classes): writes the class of every sample
 static mp_obj_t softmax_predict(mp_obj_t self_in, mp_obj_t n_in, mp_obj_t classes) {

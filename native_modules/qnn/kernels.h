@@ -110,13 +110,19 @@ int64_t bernoulli_loss(const int8_t *logits, const int8_t *x, uint32_t m, uint32
 uint32_t bernoulli_dlogits(int8_t *d, const int8_t *logits, const int8_t *x, uint32_t m, uint32_t r, uint32_t md,
     uint32_t rd, uint32_t count);
 
-// Softmax over classes 0..classes-1 of logits[n][classes], scale 1/16; labels[n] < classes; at most 1024 classes.
-// p = (exp_q15[max - l] * 2^15) / sum, rounded down.
+// Softmax over classes 0..classes-1 of logits[n][classes]; labels[n] < classes; at most 1024 classes.
+// distance(c) = min(((max - l) * mx + 2^(rx-1)) >> rx, 255) is in 1/16; p = (exp_q15[distance] * 2^15) / sum, rounded down.
+typedef struct {
+    uint16_t classes;
+    uint16_t mx;
+    uint8_t rx;
+} softmax_t;
+
 // Cross-entropy, summed over the samples, in nats with 12 fraction bits.
-int64_t softmax_loss(const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n);
+int64_t softmax_loss(const softmax_t *softmax, const int8_t *logits, const uint8_t *labels, uint32_t n);
 
 // d = clamp63(((p - [c == label] * 2^15) * m + 2^(r-1)) >> r)
-uint32_t softmax_dlogits(int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t m,
+uint32_t softmax_dlogits(const softmax_t *softmax, int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t m,
     uint32_t r, uint32_t n);
 
 // labels[i] = the first class with the largest logit

@@ -21,7 +21,7 @@ uint32_t qnn_clock(void);  // a free-running counter of 24 bits or more, in core
 
 #define TURN_MACS (60000)  // under 10 ms at 125 MHz and 20 cycles each
 
-// Logits and log variances have this fixed scale, 1/16.
+// Bernoulli logits and log variances have this fixed scale, 1/16.
 #define SCALE_Q4 SCALE_PACK(32768, -19)
 
 enum { DENSE_OUTPUT, DENSE_SCALED_ERROR, DENSE_INPUT_ERROR, DENSE_OUTPUT_ERROR, DENSE_POWER, DENSE_STATES };
@@ -78,11 +78,13 @@ void latent_layer_backward(const latent_layer_t *layer, int8_t *dmu, int8_t *dlo
 // Losses are sums over everything, in nats with 12 fraction bits.
 int64_t latent_layer_kl(const int8_t *mu, const int8_t *logvar, uint32_t count, scale_t mu_scale);
 int64_t bernoulli_layer_loss(const int8_t *logits, const int8_t *x, uint32_t count, scale_t x_scale);
+int64_t softmax_layer_loss(const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
+    scale_t logit_scale);
 
 // The scale of d.
 scale_t bernoulli_layer_backward(int8_t *d, const int8_t *logits, const int8_t *x, uint32_t count, scale_t x_scale,
     scale_t *range);
 scale_t softmax_layer_backward(int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
-    scale_t *range);
+    scale_t logit_scale, scale_t *range);
 
 #endif

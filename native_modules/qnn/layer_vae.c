@@ -105,22 +105,35 @@ scale_t bernoulli_layer_backward(int8_t *d, const int8_t *logits, const int8_t *
     return d_scale;
 }
 
-static scale_t softmax_at(int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
+static softmax_t softmax_of(uint32_t classes, scale_t logit_scale) {
+    scale_t k = scale_div(logit_scale, SCALE_Q4);
+    uint32_t r = shift_after(k, 0, 1);
+    return (softmax_t) {classes, multiplier(k, r), r};
+}
+
+int64_t softmax_layer_loss(const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
+    scale_t logit_scale) {
+    softmax_t softmax = softmax_of(classes, logit_scale);
+    return softmax_loss(&softmax, logits, labels, n);
+}
+
+static scale_t softmax_at(int8_t *d, const int8_t *logits, const uint8_t *labels, const softmax_t *softmax, uint32_t n,
     scale_t d_scale) {
     scale_t k = scale_div(Q15, d_scale);
     uint32_t r = shift_after(k, 0, 1);
     uint32_t start = piece_start();
-    uint32_t peak = softmax_dlogits(d, logits, labels, classes, multiplier(k, r), r, n);
+    uint32_t peak = softmax_dlogits(softmax, d, logits, labels, multiplier(k, r), r, n);
     piece_end(start);
     return peak_value(peak, r, d_scale);
 }
 
 scale_t softmax_layer_backward(int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
-    scale_t *range) {
+    scale_t logit_scale, scale_t *range) {
+    softmax_t softmax = softmax_of(classes, logit_scale);
     if (*range == 0) {
-        range_start(range, softmax_at(d, logits, labels, classes, n, error_scale(SCALE_ONE)), SCALE_ONE);
+        range_start(range, softmax_at(d, logits, labels, &softmax, n, error_scale(SCALE_ONE)), SCALE_ONE);
     }
     scale_t d_scale = error_scale(*range);
-    range_follow(range, softmax_at(d, logits, labels, classes, n, d_scale));
+    range_follow(range, softmax_at(d, logits, labels, &softmax, n, d_scale));
     return d_scale;
 }

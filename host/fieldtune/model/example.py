@@ -66,7 +66,7 @@ def graph(seed: int) -> Graph:
                     "target": "input",
                 },
                 dense("head.hidden", "encoder.mu", 32, relu=1),
-                dense("head.logits", "head.hidden", 10, **logits),
+                dense("head.logits", "head.hidden", 10),
                 {"op": "softmax", "name": "class", "input": "head.logits"},
             ],
             "tasks": {

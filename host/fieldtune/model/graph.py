@@ -260,9 +260,10 @@ def _check_latent(node: Node, known: dict, widths: dict) -> None:
 def _check_loss(node: Node, known: dict, widths: dict) -> None:
     at = f"node {node.name!r}"
     source = node.sources[0]
-    if _check_dense_without_relu(at, source, known).fields.get("output_scale") != LOGIT_SCALE:
-        raise wrong(f"{at} reads {source!r}, whose output_scale is not 1/16")
+    logits = _check_dense_without_relu(at, source, known)
     if node.op == "bernoulli":
+        if logits.fields.get("output_scale") != LOGIT_SCALE:
+            raise wrong(f"{at} reads {source!r}, whose output_scale is not 1/16")
         if widths[source] != widths[INPUT]:
             raise wrong(f"{at}: {source!r} is {widths[source]} wide, its target {widths[INPUT]}")
     elif widths[source] not in CLASSES:

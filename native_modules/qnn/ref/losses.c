@@ -36,10 +36,16 @@ static uint32_t largest(const int8_t *logits, uint32_t classes) {
     return best;
 }
 
-static uint32_t sum_exp_q15(const int8_t *logits, int32_t top, uint32_t classes) {
+// How far a logit lies below the largest, in 1/16, at most 255.
+static uint32_t distance(const softmax_t *softmax, int32_t below) {
+    uint32_t d = ((uint32_t)below * softmax->mx + (1u << (softmax->rx - 1))) >> softmax->rx;
+    return d < 255 ? d : 255;
+}
+
+static uint32_t sum_exp_q15(const softmax_t *softmax, const int8_t *logits, int32_t top) {
     uint32_t sum = 0;
-    for (uint32_t c = 0; c < classes; c++) {
-        sum += exp_q15[top - logits[c]];
+    for (uint32_t c = 0; c < softmax->classes; c++) {
+        sum += exp_q15[distance(softmax, top - logits[c])];
     }
     return sum;
 }
@@ -56,23 +62,24 @@ static int32_t ln_of_q15(uint32_t v) {
     return exponent * 2839 + low + ((high - low) * (int32_t)(v & 1023) >> 10);
 }
 
-int64_t softmax_loss(const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n) {
+int64_t softmax_loss(const softmax_t *softmax, const int8_t *logits, const uint8_t *labels, uint32_t n) {
     int64_t loss = 0;
-    for (uint32_t i = 0; i < n; i++, logits += classes) {
-        int32_t top = logits[largest(logits, classes)];
-        loss += ln_of_q15(sum_exp_q15(logits, top, classes)) + (top - logits[labels[i]]) * 256;
+    for (uint32_t i = 0; i < n; i++, logits += softmax->classes) {
+        int32_t top = logits[largest(logits, softmax->classes)];
+        loss += ln_of_q15(sum_exp_q15(softmax, logits, top));
+        loss += distance(softmax, top - logits[labels[i]]) * 256;
     }
     return loss;
 }
 
-uint32_t softmax_dlogits(int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t m,
+uint32_t softmax_dlogits(const softmax_t *softmax, int8_t *d, const int8_t *logits, const uint8_t *labels, uint32_t m,
     uint32_t r, uint32_t n) {
     uint32_t peak = 0;
-    for (uint32_t i = 0; i < n; i++, logits += classes) {
-        int32_t top = logits[largest(logits, classes)];
-        uint32_t sum = sum_exp_q15(logits, top, classes);
-        for (uint32_t c = 0; c < classes; c++) {
-            int32_t p = ((uint32_t)exp_q15[top - logits[c]] << 15) / sum;
+    for (uint32_t i = 0; i < n; i++, logits += softmax->classes) {
+        int32_t top = logits[largest(logits, softmax->classes)];
+        uint32_t sum = sum_exp_q15(softmax, logits, top);
+        for (uint32_t c = 0; c < softmax->classes; c++) {
+            int32_t p = ((uint32_t)exp_q15[distance(softmax, top - logits[c])] << 15) / sum;
             int32_t t = (p - (c == labels[i] ? 32768 : 0)) * (int32_t)m;
             peak = larger(peak, t);
             *d++ = clamp(round_shift(t, r), -ERROR_MAX, ERROR_MAX);

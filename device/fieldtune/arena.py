@@ -1,0 +1,24 @@
+"""One block of memory for a task's tensors, laid out by the host's planner."""
+
+from micropython import const
+
+_ALIGNMENT = const(4)
+
+
+class Arena:
+    """The tensors of a plan as views of one bytearray.
+
+    plan: {"bytes": n, "tensors": {key: offset}}. Raises ValueError for a tensor that the plan lacks or puts outside,
+    MemoryError where the board has not that much left.
+    """
+
+    def __init__(self, plan):
+        self._offsets = plan["tensors"]
+        self._view = memoryview(bytearray(plan["bytes"]))
+
+    def take(self, key, size):
+        """`size` bytes of the tensor `key`."""
+        offset = self._offsets.get(key, -1)
+        if not isinstance(offset, int) or not 0 <= offset <= len(self._view) - size or offset % _ALIGNMENT:
+            raise ValueError("plan: " + key)
+        return self._view[offset : offset + size]
