@@ -13,6 +13,7 @@ from fieldtune.text import printable
 
 _LIMITS = struct.Struct("<BBH")
 _TALLIES = struct.Struct("<6I")
+_CTRL_C_AND_D = {3, 4}
 _FLASH = "flash the image that belongs to this host: host flash"
 
 
@@ -61,8 +62,12 @@ def bye(session: int, sent: Tally, received: Tally) -> bytes:
 
 
 def end_any_session() -> bytes:
-    """The encoded frame that ends whatever session a board is in."""
-    return bye(wire.ANY_SESSION, Tally(), Tally())
+    """The encoded frame that ends whatever session a board is in, and does no harm at a prompt."""
+    for sequence in range(0x101, 0x10000):
+        encoded = wire.encode(Frame(Type.BYE, 1, sequence, wire.ANY_SESSION))
+        if not _CTRL_C_AND_D & set(encoded):
+            return encoded
+    raise AssertionError("unreachable: a sequence with such a CRC exists")
 
 
 def compare(payload: bytes, sent: Tally, received: Tally) -> None:

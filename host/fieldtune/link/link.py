@@ -121,7 +121,6 @@ class Link:
             self.flush()
             self._said_bye = True
             self._repeat(self._goodbye, lambda: self._bye, "the board said no goodbye")
-            self._answer(Type.ACK)
         self._leave()
         if self._bye:
             handshake.compare(self._bye.payload, self._out.tally, self._in.tally)
@@ -256,13 +255,11 @@ class Link:
             self._go_back()
 
     def _on_bye(self, frame: Frame) -> None:
-        if self._bye:
-            self._answer(Type.ACK)
-        elif not self._said_bye:
+        self._bye = frame
+        if not self._said_bye:
             self._said_bye = True
             self._write(self._goodbye())
-            self._answer(Type.ACK)
-        self._bye = frame
+        self._answer(Type.ACK)
 
     # What is due
 

@@ -13,7 +13,8 @@ from fieldtune.text import printable
 
 SERVE = "import fieldtune.session as s; s.serve()"
 
-_ATTEMPT = 1.0  # seconds for one try to get a prompt
+_FIRST_ATTEMPT = 0.3  # seconds for one try to get a prompt ...
+_ATTEMPT = 1.0  # ... when the first one failed
 _LEAVE = 0.7  # longer than a board lingers in a session that has ended
 _CTRL_C = b"\x03"
 
@@ -72,10 +73,11 @@ class Repl:
     ) -> str:
         """Waits for the end of what exec_no_follow() started, as exec() does."""
         kept = bytearray()
+        take = on_output or kept.extend
 
         def consume(data: bytes) -> None:
-            data = data.replace(b"\x04", b"")
-            (on_output or kept.extend)(data)
+            if data != b"\x04":
+                take(data)
 
         with self._translated("the code did not come to an end"):
             self.serial.timeout = _ATTEMPT
@@ -83,7 +85,7 @@ class Repl:
             _none, trace = self._transport.follow(wait, data_consumer=consume)
         if trace:
             raise _raised(trace)
-        return kept.decode("utf-8", "replace")
+        return _text(kept)
 
     def interrupt(self) -> None:
         """Sends Ctrl-C to what runs; follow() then sees it end."""
@@ -104,9 +106,13 @@ class Repl:
         link.open()
         return link
 
-    def end_session(self) -> None:
-        """Back to the prompt, whether the session ended well or not."""
+    def end_session(self) -> str:
+        """Back to the prompt, however the session ended. Returns what was printed behind it."""
+        with self._translated("the session did not end"):
+            self.serial.timeout = 0.05
+            said = self._transport.read_until(1, b"\x04>", timeout=_LEAVE)
         self._enter(soft_reset=False)
+        return _text(said.removesuffix(b">"))
 
     def close(self) -> None:
         """Leaves the board at its friendly prompt."""
@@ -115,10 +121,12 @@ class Repl:
         self._transport.serial.close()
 
     def _enter(self, soft_reset: bool) -> None:
-        """Ctrl-C and Ctrl-A. A board that does not answer may be in a session: it is told to leave."""
+        """Ctrl-C, Ctrl-A. A board that does not answer may be in a session: tells it to leave."""
         end = time.monotonic() + self.timeout
         with self._translated("the board shows no prompt"):
-            while not self._try_enter(soft_reset):
+            wait = self.timeout if soft_reset else _FIRST_ATTEMPT
+            while not self._try_enter(soft_reset, wait):
+                wait = max(wait, _ATTEMPT)
                 if time.monotonic() > end:
                     raise TimedOut(
                         f"the board on {printable(self.port)} shows no prompt",
@@ -128,14 +136,13 @@ class Repl:
                 self.serial.write(end_any_session())
                 time.sleep(_LEAVE)
 
-    def _try_enter(self, soft_reset: bool) -> bool:
+    def _try_enter(self, soft_reset: bool, wait: float) -> bool:
         from mpremote.transport import TransportError
 
         self.serial.timeout = 0.05
         # mpremote prints what it found instead of a prompt.
         with contextlib.redirect_stdout(io.StringIO()):
             try:
-                wait = self.timeout if soft_reset else _ATTEMPT
                 self._transport.enter_raw_repl(soft_reset=soft_reset, timeout_overall=wait)
             except TransportError:
                 return False
@@ -184,7 +191,11 @@ def _why_not(port: str) -> FieldtuneError:
     return FieldtuneError(f"another program used {shown}", do="try again")
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\x04", "")
+
+
 def _raised(trace: bytes) -> DeviceRaised:
-    lines = trace.decode("utf-8", "replace").replace("\r", "").strip().split("\n")
+    lines = _text(trace).strip().split("\n")
     why = "\n".join(printable(line, 500) for line in lines)
     return DeviceRaised(f"the board raised {printable(lines[-1])}", why)
