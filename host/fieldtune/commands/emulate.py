@@ -13,11 +13,7 @@ def configure(parser) -> None:
     parser.add_argument("--fresh", action="store_true", help="with a new flash")
     parser.add_argument("--list", action="store_true", help="list the boards that run")
     parser.add_argument(
-        "--stop",
-        metavar="NAME",
-        nargs="?",
-        const="",
-        help="stop one (default: the only one), or all",
+        "--stop", metavar="NAME", nargs="?", const="", help="stop one (default: the only), or all"
     )
 
 
@@ -60,8 +56,8 @@ def _stop(name: str, console) -> int:
         if len(boards) > 1:
             raise UsageError(
                 "which one?",
-                f"these run: {', '.join(b.name for b in boards)}",
-                "--stop NAME or all",
+                f"{', '.join(b.name for b in boards)} run",
+                "--stop NAME, or --stop all",
             )
     elif name != "all":
         boards = [b for b in boards if b.name == name]
@@ -69,8 +65,6 @@ def _stop(name: str, console) -> int:
         raise NoDevice("no such emulated board runs", do="host emulate --list shows those that do")
     for board in boards:
         registry.stop(board)
-    console.result(
-        {"stopped": [b.name for b in boards]},
-        [f"{b.name} stopped; its flash stays" for b in boards],
-    )
+    names = [board.name for board in boards]
+    console.result({"stopped": names}, [f"{name} stopped; its flash stays" for name in names])
     return 0

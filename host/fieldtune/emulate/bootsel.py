@@ -25,7 +25,7 @@ OWN_FILES = {"INFO_UF2.TXT": INFO, "INDEX.HTM": INDEX}
 
 
 def boot2_valid(flash: bytes) -> bool:
-    """Whether the boot ROM would start what is in `flash`: the checksum over its first 252 bytes."""
+    """Whether the boot ROM would start `flash`: the checksum over its first 252 bytes."""
     crc = 0xFFFFFFFF
     for byte in flash[: BOOT2_BYTES - 4]:
         crc ^= byte << 24
@@ -35,7 +35,7 @@ def boot2_valid(flash: bytes) -> bool:
 
 
 class Drive:
-    """The drive of one board in BOOTSEL. `folder` appears with the object and goes with `eject`."""
+    """The drive of a board in BOOTSEL. `folder` appears with the object, goes with `eject`."""
 
     def __init__(self, folder: Path, flash: Path):
         self.folder = folder

@@ -140,7 +140,7 @@ class Keeper:
         self.power_on()
 
     def machine_ended(self) -> None:
-        """The emulating program is gone without a word: a simulator is started again, a chip is not."""
+        """The program is gone without a word: a simulator is started again, a chip is not."""
         status = self.drop_machine()
         self.log(f"the {self.emulator} process ended with status {status}")
         quick = time.monotonic() - self.machine_started < RESTART_SECONDS

@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start_time(pid: int) -> str | None:
-    """When process `pid` started, in the kernel's own terms; None when there is none (or a zombie)."""
+    """When process `pid` started, in the kernel's terms; None when it does not run."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:

@@ -88,7 +88,7 @@ def _digest(data: bytes) -> str:
 
 
 def _made(name: str, make) -> Path:
-    """The shipped or cached file or folder of that name; `make(path)` fills it if there is none."""
+    """The shipped or cached file or folder `name`; `make(path)` makes it if there is none."""
     shipped = tree.shipped_images() / "emulator" / name
     if shipped.exists():
         return shipped

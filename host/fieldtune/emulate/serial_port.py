@@ -41,7 +41,7 @@ class SerialPort:
         os.close(self.fd)
 
     def update(self) -> bool:
-        """Looks whether somebody has the port open, and at which speed. True when either changed."""
+        """Looks whether the port is open, and at which speed. True when either changed."""
         before = (self.is_open, self.baud)
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
