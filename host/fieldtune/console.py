@@ -44,6 +44,12 @@ class Console:
         else:
             self._bar.write(shown(line), file=stream)
 
+    def output(self, data: bytes) -> None:
+        """What the user's own program wrote, as it came."""
+        stream = sys.stderr if self.as_json else sys.stdout
+        stream.buffer.write(data)
+        stream.flush()
+
     def result(self, data: object, lines: Iterable[str] = ()) -> None:
         """The command's result: `data` for programs, `lines` for people."""
         self._answered = True

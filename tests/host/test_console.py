@@ -51,6 +51,13 @@ def test_line_printed_during_a_bar_is_whole_and_ends_with_it(capsys, monkeypatch
     assert capsys.readouterr().out == "the board said hello\nafter\n"
 
 
+def test_a_programs_own_output_is_not_touched(capfdbinary):
+    Console().output(b"\x1b[1mbold\xff\r\n")
+    assert capfdbinary.readouterr() == (b"\x1b[1mbold\xff\r\n", b"")
+    Console(as_json=True).output(b"text")
+    assert capfdbinary.readouterr() == (b"", b"text")
+
+
 def test_json_has_only_what_json_has():
     data = {
         "count": np.int64(3),
