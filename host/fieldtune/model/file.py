@@ -47,6 +47,7 @@ class Model:
 
     @property
     def sha256(self) -> str:
+        """Of the file as `write` makes it; a board orders the keys of its JSON differently."""
         return hashlib.sha256(to_bytes(self)).hexdigest()
 
 
