@@ -90,8 +90,8 @@ NODE_CHANGES = [
     ("decoder.logits", "width", 63, "'decoder.logits' is 63 wide, its target 64"),
     ("head.hidden", "input", "reconstruction", "is 'reconstruction', a loss, which has no output"),
     ("head.logits", "relu", 1, "'head.logits', which is not a dense node without ReLU"),
-    ("head.logits", "output_scale", DROP, "'head.logits', whose output_scale is not 1/16"),
-    ("head.logits", "output_scale", scale.encode(1 / 8), "whose output_scale is not 1/16"),
+    ("decoder.logits", "output_scale", DROP, "'decoder.logits', whose output_scale is not 1/16"),
+    ("decoder.logits", "output_scale", scale.encode(1 / 8), "whose output_scale is not 1/16"),
     ("head.logits", "width", 1, "node 'class': 1 classes"),
     ("head.logits", "width", 257, "node 'class': 257 classes"),
     ("class", "name", "input", "node 'input': the name is taken"),
@@ -140,6 +140,43 @@ GRAPH_CHANGES = [
 @pytest.mark.parametrize(("change", "expected"), GRAPH_CHANGES)
 def test_a_wrong_graph_is_refused(digits, change, expected):
     assert expected in refusal(digits | change)
+
+
+def test_a_softmax_takes_logits_of_any_scale(digits):
+    for fixed in ({}, {"output_scale": scale.encode(1 / 8)}):
+        node(digits, "head.logits").update(fixed)
+        graph.from_json(digits)
+
+
+def three_readers(digits) -> dict:
+    """A latent whose mu and logvar both read `n`, which a third node on the way to the loss reads
+    too: that mu is made of it once more."""
+    logits = {"output_scale": operators.LOGIT_SCALE}
+    dense = dict(node(digits, "encoder.mu"))
+    digits["nodes"][1:3] = [
+        dict(dense, name="m1"),
+        dict(dense, name="l1", **logits),
+        dict(node(digits, "latent"), name="z1", mu="m1", logvar="l1"),
+        dict(dense, name="encoder.mu", input="z1"),
+        dict(dense, name="encoder.logvar", input="encoder.hidden", **logits),
+    ]
+    digits["tasks"] = {"vae": {"loss": "reconstruction", "train": ["encoder.hidden"]}}
+    return digits
+
+
+def test_a_board_adds_two_errors_and_no_more(digits):
+    said = "task 'vae': 3 nodes send 'encoder.hidden' an error; a board adds two"
+    assert refusal(three_readers(digits)) == said
+
+
+def test_readers_that_send_no_error_do_not_count(digits):
+    three_readers(digits)["tasks"]["vae"]["train"] = ["decoder.logits"]
+    graph.from_json(digits)
+
+
+def test_mu_and_logvar_hear_an_error_both_or_neither(digits):
+    digits["tasks"] = {"vae": {"loss": "reconstruction", "train": ["encoder.mu"]}}
+    assert refusal(digits) == "task 'vae' sends an error to only one of mu and logvar of 'latent'"
 
 
 def test_65_nodes_are_too_many(digits):

@@ -23,26 +23,22 @@ FINETUNE = [
     *(" ".join(FORWARD.split()[:i]) for i in range(2, 7)),
     f"{FORWARD} y:decoder.logits",
     f"{FORWARD} y:decoder.logits d:decoder.logits",
-    # decoder.logits scales its error, sends it, takes its step
-    f"{FORWARD} d:decoder.logits e:decoder.logits",
+    # decoder.logits sends its error, takes its step
     f"{FORWARD} d:decoder.logits e:decoder.logits d:decoder.hidden",
     f"{FORWARD} d:decoder.logits d:decoder.hidden",
     # decoder.hidden
-    f"{ENCODED} y:latent d:decoder.hidden e:decoder.hidden",
     f"{ENCODED} y:latent d:decoder.hidden e:decoder.hidden d:latent",
     f"{ENCODED} y:latent d:decoder.hidden d:latent",
     # latent
     f"{ENCODED} d:latent d:encoder.mu d:encoder.logvar",
     # encoder.logvar
-    "y:input y:encoder.hidden d:encoder.mu d:encoder.logvar e:encoder.logvar",
     f"y:input y:encoder.hidden d:encoder.mu d:encoder.logvar e:encoder.logvar {PART_A}",
     f"y:input y:encoder.hidden d:encoder.mu d:encoder.logvar {PART_A}",
     # encoder.mu
-    f"y:input y:encoder.hidden d:encoder.mu e:encoder.mu {PART_A}",
     f"y:input y:encoder.hidden d:encoder.mu e:encoder.mu {PART_A} {PART_B}",
     f"y:input y:encoder.hidden d:encoder.mu {PART_A} {PART_B}",
-    # encoder.hidden sums, takes its step
-    f"y:input {PART_A} {PART_B} d:encoder.hidden",
+    # encoder.hidden sums, masked by its ReLU, takes its step
+    f"y:input y:encoder.hidden {PART_A} {PART_B} d:encoder.hidden",
     "y:input d:encoder.hidden",
 ]
 WIDTHS = {"input": 64, "hidden": 48, "mu": 10, "logvar": 10, "latent": 10, "logits": 64}
@@ -131,7 +127,7 @@ def chain(widths: list[int], branches: list[bool], trained: list[bool]) -> graph
     for i, width in enumerate(widths):
         name = f"n{i}"
         nodes.append({"op": "dense", "name": name, "input": source, "width": width, "relu": 1})
-        names.append(name)
+        names.append((name,))
         source = name
         if branches[i % len(branches)]:
             logits = {"output_scale": LOGIT_SCALE}
@@ -141,12 +137,14 @@ def chain(widths: list[int], branches: list[bool], trained: list[bool]) -> graph
                 {"op": "latent", "name": f"z{i}", "mu": f"mu{i}", "logvar": f"logvar{i}",
                  "beta": scale.encode(1)},
             ]  # fmt: skip
-            names += [f"mu{i}", f"logvar{i}"]
+            names.append((f"mu{i}", f"logvar{i}"))  # trained both or neither
             source = f"z{i}"
     nodes.append({"op": "dense", "name": "logits", "input": source, "width": 3,
                   "output_scale": LOGIT_SCALE})  # fmt: skip
     nodes.append({"op": "softmax", "name": "class", "input": "logits"})
-    train = ["logits"] + [n for i, n in enumerate(names) if trained[i % len(trained)]]
+    train = ["logits"]
+    for i, group in enumerate(names):
+        train += group if trained[i % len(trained)] else ()
     return graph.from_json(
         {
             "format": 1,

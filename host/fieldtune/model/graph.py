@@ -105,6 +105,19 @@ class Graph:
                 waiting.extend(self.by_name[name].sources)
         return found
 
+    def senders(self, task: Task) -> dict[str, list[str]]:
+        """The nodes that hear an error in a task, each with the nodes that send it.
+
+        A node hears those that read it, when it is trained or depends on one that is.
+        """
+        found: dict[str, list[str]] = {}
+        needed, train = self.upstream(task.loss), set(task.train)
+        for node in self.nodes:
+            for source in node.sources if node.name in needed else ():
+                if source != INPUT and self.upstream(source) & train:
+                    found.setdefault(source, []).append(node.name)
+        return found
+
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...], str]]:
         """Every tensor the file must have: name -> (dtype, shape, what it holds)."""
         return {
@@ -286,3 +299,10 @@ def _check_task(name: str, task: Task, graph: Graph) -> None:
             raise wrong(f"{at} trains '{printable(each)}', on which its loss does not depend")
         if graph.by_name[each].op != "dense":
             raise wrong(f"{at} trains {each!r}, which has no weights")
+    senders = graph.senders(task)
+    for name, found in senders.items():
+        if len(found) > 2:
+            raise wrong(f"{at}: {len(found)} nodes send {name!r} an error; a board adds two")
+    for node in graph.nodes:
+        if node.op == "latent" and len(set(node.sources) & senders.keys()) == 1:
+            raise wrong(f"{at} sends an error to only one of mu and logvar of {node.name!r}")

@@ -61,11 +61,11 @@ def steps(graph: Graph, task: Task) -> list[Step]:
         return [_forward(node) for node in graph.nodes]
     needed = graph.upstream(task.loss)
     nodes = [node for node in graph.nodes if node.name in needed]
-    hears = {node.name: _error_goes_to(graph, task, node) for node in nodes}
-    senders = {node.name: [n.name for n in nodes if node.name in hears[n.name]] for node in nodes}
+    senders = graph.senders(task)
     result = [_forward(node) for node in nodes]
     for node in reversed(nodes):
-        result += _backward(node, task, hears[node.name], senders)
+        if node.operator.loss or node.name in senders:
+            result += _backward(node, task, senders)
     return result
 
 
@@ -77,31 +77,23 @@ def _outputs(node: Node) -> set[str]:
     return set() if node.operator.loss else {f"y:{node.name}"}
 
 
-def _error_goes_to(graph: Graph, task: Task, node: Node) -> list[str]:
-    """The sources of a node that are trained or lie downstream of a node that is."""
-    train = set(task.train)
-    return [name for name in node.sources if name != INPUT and graph.upstream(name) & train]
-
-
 def _error_key(name: str, sender: str, senders: dict[str, list[str]]) -> str:
     return f"d:{name}<{sender}" if len(senders[name]) > 1 else f"d:{name}"
 
 
-def _backward(node: Node, task: Task, hears: list[str], senders: dict) -> list[Step]:
+def _backward(node: Node, task: Task, senders: dict[str, list[str]]) -> list[Step]:
     """The steps of a node: sum its errors, send them on, update its weights."""
     name, result = node.name, []
     own = set() if node.operator.loss else {f"d:{name}"}
-    if not node.operator.loss and not senders[name]:
-        return []
-    if own and len(senders[name]) > 1:
-        result.append(({f"d:{name}<{sender}" for sender in senders[name]}, own))
+    if len(senders.get(name, ())) > 1:
+        mask = {f"y:{name}"} if node.fields.get("relu") else set()
+        result.append(({f"d:{name}<{sender}" for sender in senders[name]} | mask, own))
     kept = {f"y:{node.fields[field]}" for field in node.operator.backward_reads}
-    sent = {_error_key(source, name, senders) for source in hears}
-    if sent and node.operator.requantizes_error:
-        result.append((own, {f"e:{name}"}))
-        result.append(({f"e:{name}"} | kept, sent))
-    elif sent:
-        result.append((own | kept, sent))
+    sent = {_error_key(source, name, senders) for source in node.sources if source in senders}
+    if sent:
+        # The errors scaled by row live within this step alone, which writes and reads them.
+        scaled = {f"e:{name}"} if node.operator.requantizes_error else set()
+        result.append((own | kept, sent | scaled))
     if name in task.train:
         result.append((own | kept, set()))
     return result
