@@ -1,0 +1,1 @@
+"""Puts an image on a board and proves that it runs."""
