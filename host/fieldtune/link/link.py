@@ -15,7 +15,7 @@ from fieldtune.link.urgent import RETRY, RETRY_MAX, Requests
 from fieldtune.link.window import Incoming, Outgoing
 
 _NAK_PAUSE = 0.1
-_KEEP_ALIVE = 2.0
+_KEEP_ALIVE = 2.0  # seconds, or half the time-out
 _AWAY = 1.0  # a program that has not serviced the link for so long cannot call the board silent
 _LAST_WORDS = 0.5
 _WINDOW = 8
@@ -278,7 +278,7 @@ class Link:
             self._delay = min(2 * self._delay, RETRY_MAX)
             self._progress = now
             self._probe = self._request(Type.STATUS)
-        elif now - self._spoke >= _KEEP_ALIVE:
+        elif now - self._spoke >= min(_KEEP_ALIVE, self.timeout / 2):
             self._probe = self._request(Type.STATUS)
 
     def _go_back(self) -> None:

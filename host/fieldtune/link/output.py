@@ -22,7 +22,7 @@ class Output:
         # Ctrl-D is the raw REPL's full stop.
         text = self._utf8.decode(data).replace("\r", "").replace("\x04", "")
         if text:
-            text = "\n".join(printable(line, len(line)) for line in text.split("\n"))
+            text = "".join(c if c in "\n\t" else printable(c) for c in text)
             self._end = (self._end + text)[-_KEPT:]
             if self._on_text:
                 self._on_text(text)
