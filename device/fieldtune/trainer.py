@@ -42,6 +42,10 @@ class Trainer:
     def step(self):
         return self._clock.step
 
+    @property
+    def training(self):
+        return self._clock.training
+
     def feed(self, data):
         """Takes whole samples (int8 rows, each with its label where labelled) and runs every batch that is full.
 

@@ -1,0 +1,138 @@
+"""Streams samples to a board's task and gathers what it answers."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fieldtune.errors import DataLost
+from fieldtune.model import scale
+from fieldtune.model.graph import Graph
+from fieldtune.stream.session import Session
+
+RATE_BITS = 24
+NATS = 256  # losses come as integers, nats * 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a task runs. `rate`: the learning rate; `decay`: linearly, to a twentieth of it."""
+
+    task: str
+    batch: int = 16
+    rate: float = 0.006
+    seed: int = 1
+    epochs: int = 1
+    decay: bool = True
+    labelled: bool = False
+    every: int = 8  # steps a metrics record covers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to: samples sent and run, and whether it was stopped in between."""
+
+    sent: int
+    run: int
+    stopped: bool
+    ram_free_bytes: int
+    records: tuple[dict, ...]
+
+    def total(self, key: str) -> float:
+        """The sum over all records."""
+        return sum(record.get(key, 0) for record in self.records)
+
+
+def records(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+    """int8 [n, width] and labels [n] or None -> int8 [n, width (+ 1)]: what a sample is on the wire."""
+    return x if y is None else np.hstack([x, np.asarray(y, np.uint8).view(np.int8)[:, None]])
+
+
+def epochs(rows: np.ndarray, count: int, seed: int) -> Iterator[np.ndarray]:
+    """The rows `count` times, each time in another order that `seed` decides."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        yield rows[random.permutation(len(rows))]
+
+
+def run(
+    session: Session,
+    graph: Graph,
+    plan: dict,
+    settings: Settings,
+    blocks: Iterable[np.ndarray],
+    total: int | None,
+    on_record: Callable[[dict], None] = lambda record: None,
+    on_sent: Callable[[int], None] = lambda samples: None,
+) -> Outcome:
+    """Runs a task over `blocks` of records (see records()). `total` samples set the decay.
+
+    Raises DataLost when the board ran fewer samples than it was sent.
+    """
+    gathered = []
+
+    def gather(raw: dict) -> None:
+        gathered.append(_readable(raw, graph))
+        on_record(gathered[-1])
+
+    session.on_metrics = gather
+    started = session.start(**_request(settings, plan, total))
+    sent = 0
+    for piece in _pieces(blocks, session.link.payload_max):
+        if session.link.stopped:
+            break
+        session.samples(piece.tobytes())
+        sent += len(piece)
+        on_sent(len(piece))
+    finished = session.finish()
+    stopped, done = bool(finished.get("stopped")), int(finished["samples"])
+    if done != sent and not stopped:
+        raise DataLost(f"{sent} samples were sent, the board ran {done}")
+    return Outcome(sent, done, stopped, started["ram_free_bytes"], tuple(gathered))
+
+
+def _request(settings: Settings, plan: dict, total: int | None) -> dict:
+    return {
+        "task": settings.task,
+        "plan": plan,
+        "rate": round(settings.rate * (1 << RATE_BITS)),
+        "total": -(-total // settings.batch) if total and settings.decay else 0,
+        "seed": settings.seed,
+        "labelled": int(settings.labelled),
+        "every": settings.every,
+    }
+
+
+def _pieces(blocks: Iterable[np.ndarray], limit: int) -> Iterator[np.ndarray]:
+    for block in blocks:
+        rows = max(1, limit // block.shape[1])
+        for at in range(0, len(block), rows):
+            yield block[at : at + rows]
+
+
+def _readable(record: dict, graph: Graph) -> dict:
+    """A record of sums as means per sample, losses in nats.
+
+    elbo = -(reconstruction + beta kl), the objective of a beta-VAE (Higgins et al. 2017, "beta-VAE",
+    equation 4).
+    """
+    n = max(1, record["samples"])
+    reconstruction, kl = record["reconstruction"] / NATS / n, record["kl"] / NATS / n
+    return {
+        "step": record["step"],
+        "samples": record["samples"],
+        "elbo": -(reconstruction + beta(graph) * kl),
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "loss": record["class"] / NATS / n,
+        "correct": record["correct"],
+        "cycles": record["cycles"],
+        "us": record["us"],
+        "wait_us": record["wait_us"],
+    }
+
+
+def beta(graph: Graph) -> float:
+    """The weight of the Kullback-Leibler divergence; 1 where the graph has no latent."""
+    found = [node.fields["beta"] for node in graph.nodes if node.op == "latent"]
+    return scale.decode(found[0]) if found else 1.0
