@@ -358,7 +358,8 @@ class Link:
     def _board_left(self) -> None:
         """Raises DeviceRaised, with what the board printed when it ended the session."""
         end = time.monotonic() + _LAST_WORDS
-        while time.monotonic() < end:
-            self.service(wait=True)
+        with suppress(DataLost):
+            while time.monotonic() < end:
+                self.service(wait=True)
         self._leave()
         raise DeviceRaised("the board ended the session", self._output.last_words())
