@@ -169,6 +169,7 @@ def main(argv: list[str] | None = None) -> int:
         traceback.print_exception(error)
     try:
         console.error(failure, code)
+        sys.stdout.flush()
     except OSError:
         _discard_output()
     return code
