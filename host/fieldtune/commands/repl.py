@@ -1,0 +1,28 @@
+"""Open the board's interactive prompt, which is mpremote's. Ctrl-X leaves it."""
+
+import argparse
+import os
+import sys
+
+from fieldtune.console import Console
+from fieldtune.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--board", help="the board's kind, when more than one is present")
+    parser.add_argument("--emulated", action="store_true", default=None, help="not a real one")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    if args.json or not sys.stdin.isatty():
+        raise UsageError(
+            "a prompt needs a person",
+            "standard input is no terminal" if not args.json else "--json asks for a document",
+            "host run FILE runs a script",
+        )
+    from fieldtune import devices
+
+    device = devices.find(board=args.board, port=args.device, emulated=args.emulated)
+    console.info(f"{device.board} on {device.port}; Ctrl-X leaves")
+    mpremote = [sys.executable, "-m", "mpremote", "connect", str(device.port), "repl"]
+    os.execv(mpremote[0], mpremote)
