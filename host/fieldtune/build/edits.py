@@ -96,7 +96,16 @@ _UNIX_LIKE_A_BOARD = [
     ),
 ]
 
-EDITS = _NO_TLS + _TINYUSB_FROM_OUTSIDE + _UNIX_LIKE_A_BOARD
+_SAME_BYTES_EVERY_TIME = [
+    # A set's order differs from run to run, and a pin may have two names.
+    Edit(
+        "tools/boardgen.py",
+        "for board_pin_name, board_hidden in pin._board_pin_names:",
+        "for board_pin_name, board_hidden in sorted(pin._board_pin_names):",
+    ),
+]
+
+EDITS = _NO_TLS + _TINYUSB_FROM_OUTSIDE + _UNIX_LIKE_A_BOARD + _SAME_BYTES_EVERY_TIME
 
 
 def apply(source: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from fieldtune.build.workspace import Lock, disk_errors, new_folder
 from fieldtune.console import Console
 from fieldtune.errors import FieldtuneError, UsageError
 
-_KEPT = 3  # folders of objects of a board: the last ones used
+# Of each board the cache keeps the last ones made: folders of objects (80 MB each), images.
+_KEPT_OBJECTS = 3
+_KEPT_IMAGES = 20
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ def _build(
     recipe.make(work)
     image = _store(board, present, work)
     whole.touch()
-    _prune(folder.parent, board)
+    _prune(folder.parent.glob(f"{board.name}-*/whole"), _KEPT_OBJECTS)
+    _prune(image.path.parent.parent.glob("*/image.json"), _KEPT_IMAGES)
     console.info(f"built {image.path}")
     return image
 
@@ -174,9 +178,8 @@ def _sections(size: str, elf: Path) -> dict[str, int]:
     return dict(zip(("text", "data", "bss"), map(int, numbers), strict=True))
 
 
-def _prune(folder: Path, board: Board) -> None:
-    """Deletes objects that were not used lately; the caller holds the board's lock."""
-    mine = [path for path in folder.glob(f"{board.name}-*") if (path / "whole").is_file()]
-    mine.sort(key=lambda path: (path / "whole").stat().st_mtime, reverse=True)
-    for path in mine[_KEPT:]:
-        shutil.rmtree(path, ignore_errors=True)
+def _prune(marks: Iterable[Path], kept: int) -> None:
+    """Deletes the folders of all but the youngest `marks`; the caller holds the board's lock."""
+    by_age = sorted(marks, key=lambda path: path.stat().st_mtime, reverse=True)
+    for mark in by_age[kept:]:
+        shutil.rmtree(mark.parent, ignore_errors=True)

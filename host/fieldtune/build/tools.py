@@ -64,6 +64,7 @@ def environment(hidden: dict[Path, str]) -> dict[str, str]:
         "TZ": "UTC",
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",  # the order of sets
         "CFLAGS_EXTRA": maps,
         "CXXFLAGS": maps,
         "ASMFLAGS": maps,
