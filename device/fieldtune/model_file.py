@@ -13,7 +13,12 @@ _ITEM = {"I8": 1, "I32": 4}
 
 
 def _dumps(value):
-    return json.dumps(value, separators=(",", ":"))
+    """Compact JSON with sorted keys: MicroPython's dicts have no order, and the same model is the same file."""
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(json.dumps(key) + ":" + _dumps(value[key]) for key in sorted(value))
+    if isinstance(value, list):
+        return "[%s]" % ",".join(_dumps(item) for item in value)
+    return json.dumps(value)
 
 
 def _check(condition, what):
@@ -129,7 +134,8 @@ def read(path):
 def write(path, graph, tensors):
     """Writes a model file, whole or not at all: under another name first, then renamed."""
     wanted = shapes(graph)
-    names = [n for n in wanted if wanted[n][0] == "I32"] + [n for n in wanted if wanted[n][0] == "I8"]
+    # 4-byte types first, which aligns all.
+    names = sorted(wanted, key=lambda name: (wanted[name][0] != "I32", name))
     header, offset = {"__metadata__": {"fieldtune": _dumps(graph)}}, 0
     for name in names:
         length = len(tensors[name]) * _ITEM[wanted[name][0]]

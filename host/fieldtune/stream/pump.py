@@ -38,13 +38,29 @@ class Outcome:
     ram_free_bytes: int
     records: tuple[dict, ...]
 
-    def total(self, key: str) -> float:
-        """The sum over all records."""
-        return sum(record.get(key, 0) for record in self.records)
+    def mean(self, key: str) -> float:
+        """The mean of a record's value over the samples."""
+        return sum(r[key] * r["samples"] for r in self.records) / max(1, self.run)
+
+    def total(self, key: str) -> int:
+        """The sum of a record's value."""
+        return sum(r[key] for r in self.records)
+
+    def summary(self, settings: Settings) -> dict:
+        """What the records say of the whole: losses in nats a sample, accuracy 0..1."""
+        if not self.records:
+            return {}
+        found = {}
+        if settings.task != "head":
+            found["elbo"] = self.mean("elbo")
+            found |= {"elbo_first": self.records[0]["elbo"], "elbo_last": self.records[-1]["elbo"]}
+        if settings.labelled:
+            found |= {"loss": self.mean("loss"), "accuracy": self.total("correct") / self.run}
+        return found
 
 
 def records(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """int8 [n, width] and labels [n] or None -> int8 [n, width (+ 1)]: what a sample is on the wire."""
+    """Samples as they go over the wire: int8 [n, width], with labels [n] int8 [n, width + 1]."""
     return x if y is None else np.hstack([x, np.asarray(y, np.uint8).view(np.int8)[:, None]])
 
 
@@ -67,7 +83,7 @@ def run(
 ) -> Outcome:
     """Runs a task over `blocks` of records (see records()). `total` samples set the decay.
 
-    Raises DataLost when the board ran fewer samples than it was sent.
+    Ctrl-C stops the board. Raises DataLost when the board ran fewer samples than it was sent.
     """
     gathered = []
 
@@ -78,12 +94,14 @@ def run(
     session.on_metrics = gather
     started = session.start(**_request(settings, plan, total))
     sent = 0
-    for piece in _pieces(blocks, session.link.payload_max):
-        if session.link.stopped:
-            break
-        session.samples(piece.tobytes())
-        sent += len(piece)
-        on_sent(len(piece))
+    try:
+        for piece in _pieces(blocks, session.link.payload_max):
+            session.samples(piece.tobytes())
+            sent += len(piece)
+            on_sent(len(piece))
+    except KeyboardInterrupt:
+        # Overtakes what is queued; the counts and the model so far are still fetched.
+        session.link.stop()
     finished = session.finish()
     stopped, done = bool(finished.get("stopped")), int(finished["samples"])
     if done != sent and not stopped:
@@ -113,8 +131,8 @@ def _pieces(blocks: Iterable[np.ndarray], limit: int) -> Iterator[np.ndarray]:
 def _readable(record: dict, graph: Graph) -> dict:
     """A record of sums as means per sample, losses in nats.
 
-    elbo = -(reconstruction + beta kl), the objective of a beta-VAE (Higgins et al. 2017, "beta-VAE",
-    equation 4).
+    elbo = -(reconstruction + beta kl), the objective of a beta-VAE (Higgins et al. 2017,
+    "beta-VAE", equation 4).
     """
     n = max(1, record["samples"])
     reconstruction, kl = record["reconstruction"] / NATS / n, record["kl"] / NATS / n

@@ -5,7 +5,13 @@ import json
 from collections import deque
 from collections.abc import Callable
 
-from fieldtune.errors import DeviceRaised, FieldtuneError, Incompatible, TimedOut, VerificationFailed
+from fieldtune.errors import (
+    DeviceRaised,
+    FieldtuneError,
+    Incompatible,
+    TimedOut,
+    VerificationFailed,
+)
 from fieldtune.link.repl import Repl
 from fieldtune.text import printable
 
@@ -17,8 +23,8 @@ FILE_LIMIT = 16 << 20
 class Session:
     """A session with the board at `port`. A context manager: leaves the board at its prompt.
 
-    `on_text` gets what the board prints, `on_metrics` (an attribute, to be set) each metrics record
-    as it comes. Raises what Repl and Link raise; DeviceRaised with the board's own error when it
+    `on_text` gets what the board prints; the attribute `on_metrics` is called with each metrics
+    record. Raises what Repl and Link raise; DeviceRaised with the board's own error when it
     refuses a request.
     """
 
@@ -60,7 +66,7 @@ class Session:
         return str(self.identity.get("board", ""))
 
     def push(self, data: bytes) -> dict:
-        """Makes the model file `data` the board's model. Raises VerificationFailed on a wrong hash."""
+        """Makes `data`, a model file, the board's model. Raises VerificationFailed if damaged."""
         sha256 = hashlib.sha256(data).hexdigest()
         self.request({"do": "push", "bytes": len(data), "sha256": sha256})
         for at in range(0, len(data), self.link.payload_max):
@@ -68,7 +74,9 @@ class Session:
             self.poll()
         reply = self._wait_for_reply()
         if reply.get("sha256") != sha256:
-            raise VerificationFailed("the board stored something else than was sent", do="try again")
+            raise VerificationFailed(
+                "the board stored something else than was sent", do="try again"
+            )
         return reply
 
     def pull(self) -> bytes:
@@ -142,7 +150,9 @@ class Session:
             self._repl.exec("import fieldtune.session")
         except DeviceRaised as error:
             raise Incompatible(
-                "the board does not run fieldtune's firmware", error.why, "host flash puts it there"
+                "the board does not run fieldtune's firmware",
+                error.why,
+                "host flash puts it there",
             ) from error
 
 
@@ -152,5 +162,7 @@ def _object(text: bytes) -> dict:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise FieldtuneError("the board sent something that is not a JSON object", printable(text[:80]))
+        raise FieldtuneError(
+            "the board sent something that is not a JSON object", printable(text[:80])
+        )
     return value

@@ -1,0 +1,196 @@
+"""One `host stream`: from a source of samples to a recorded run."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from fieldtune.console import Console
+from fieldtune.errors import UsageError
+from fieldtune.model import file, planner, quantize, scale
+from fieldtune.model.file import Model
+from fieldtune.runs.store import INTERRUPTED, Run
+from fieldtune.stream import pump, sources
+from fieldtune.stream.session import Session
+
+BEFORE, AFTER = "before.safetensors", "after.safetensors"
+BLOCK = 64  # samples taken from a source without an end at a time
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: see `host stream --help`."""
+
+    data: str
+    task: str
+    epochs: int = 1
+    batch: int | None = None
+    rate: float = 0.006
+    seed: int = 1
+    limit: int | None = None
+    window: int | None = None
+    stride: int | None = None
+    label: str | None = None
+    normalize: str = "none"
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("limit", self.limit)):
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}", "it is 1 or more")
+        if not 0 <= self.rate < 64:
+            raise UsageError(f"--lr {self.rate}", "a learning rate is 0 or more, and under 64")
+        if not 0 <= self.seed < 1 << 30:
+            raise UsageError(f"--seed {self.seed}", f"it is 0 to {(1 << 30) - 1}")
+
+
+@dataclass(frozen=True)
+class Done:
+    """The result, for programs and for people."""
+
+    facts: dict
+    lines: list[str]
+
+
+def run(request: Request, connect: Callable[[], Session], console: Console) -> Done:
+    """Streams, and records what happened. The run is kept however it ends."""
+    samples = sources.open(request.data, request.window, request.stride, request.label)
+    _check(request, samples)
+    with Run.create(request.task, {"settings": asdict(request)}) as record, connect() as session:
+        before = session.pull()
+        record.keep(BEFORE, before)
+        model = _model(before, request, samples, session)
+        record.update(
+            {
+                "board": session.board,
+                "image": session.identity,
+                "model": model.sha256,
+                "seed": request.seed,
+            }
+        )
+        settings = _settings(request, samples, model)
+        outcome = _stream(request, settings, samples, model, session, record, console)
+        if model.graph.tasks[request.task].train:
+            record.keep(AFTER, session.pull())
+        facts = _facts(outcome, settings, session, record)
+        code = INTERRUPTED if outcome.stopped else 0
+        record.finish({"result": facts, "link": facts["link"], "exit": code})
+    return Done(facts, _lines(request, outcome, facts))
+
+
+def _check(request: Request, samples: sources.Samples) -> None:
+    if request.task == "head" and not samples.labelled:
+        raise UsageError(
+            f"{samples.name} has no labels, and --task head trains with them",
+            do="--label names the column, or the array of an .npz, that holds them",
+        )
+    if samples.count is None and (request.epochs > 1 or request.normalize != "none"):
+        raise UsageError(
+            "standard input can be read once only", "--epochs and --normalize need all of the data"
+        )
+
+
+def _model(data: bytes, request: Request, samples: sources.Samples, session: Session) -> Model:
+    """The board's model, planned for the batch and known to fit."""
+    model = file.from_bytes(data, "the board's model")
+    if request.task not in model.graph.tasks:
+        known = ", ".join(sorted(model.graph.tasks))
+        raise UsageError(f"the model has no task {request.task}", f"it has {known}")
+    if samples.width != model.graph.input_width:
+        raise UsageError(
+            f"a sample of {samples.name} has {samples.width} values",
+            f"the model's input has {model.graph.input_width}",
+            "--window makes samples of several rows; --label takes a column out",
+        )
+    model = model.planned(request.batch or model.plan["batch"])
+    planner.check_fits(model.graph, model.plan, session.board)
+    return model
+
+
+def _settings(request: Request, samples: sources.Samples, model: Model) -> pump.Settings:
+    return pump.Settings(
+        task=request.task,
+        batch=model.plan["batch"],
+        rate=request.rate,
+        seed=request.seed,
+        epochs=request.epochs,
+        labelled=samples.labelled and request.task != "finetune",
+    )
+
+
+def _stream(
+    request: Request,
+    settings: pump.Settings,
+    samples: sources.Samples,
+    model: Model,
+    session: Session,
+    record: Run,
+    console: Console,
+) -> pump.Outcome:
+    trains = bool(model.graph.tasks[request.task].train)
+    if samples.count is None:
+        blocks, total = _endless(request, samples, model, settings.labelled), request.limit
+    else:
+        rows = _all(request, samples, model, settings.labelled)
+        total = len(rows) * request.epochs
+        blocks = pump.epochs(rows, request.epochs, request.seed) if trains else iter([rows])
+    with console.progress(total or 1, request.task, "samples") as bar:
+        return pump.run(
+            session, model.graph, model.plan, settings, blocks, total, record.metric, bar.update
+        )
+
+
+def _all(request: Request, samples: sources.Samples, model: Model, labelled: bool) -> np.ndarray:
+    graph = model.graph
+    x, y = samples.arrays()
+    x, y = x[: request.limit], y[: request.limit] if labelled else None
+    full = 127 * scale.decode(graph.input_scale)
+    fitted = quantize.normalization(
+        request.normalize, x, full_scale=full, signed=graph.signed_input
+    )
+    return pump.records(
+        quantize.samples(fitted.apply(x), graph.input_scale, graph.signed_input), y
+    )
+
+
+def _endless(
+    request: Request, samples: sources.Samples, model: Model, labelled: bool
+) -> Iterator[np.ndarray]:
+    """Blocks of a source that has no known end, each as soon as it is there."""
+    graph = model.graph
+    rows = itertools.islice(iter(samples), request.limit)
+    while block := list(itertools.islice(rows, BLOCK)):
+        x = np.stack([each for each, _ in block])
+        y = np.array([label for _, label in block]) if labelled else None
+        yield pump.records(quantize.samples(x, graph.input_scale, graph.signed_input), y)
+
+
+def _facts(outcome: pump.Outcome, settings: pump.Settings, session: Session, record: Run) -> dict:
+    link = session.link.statistics.as_dict()
+    return {
+        "run": record.id,
+        "samples_sent": outcome.sent,
+        "samples_run": outcome.run,
+        "samples_lost": 0 if outcome.stopped else outcome.sent - outcome.run,
+        "stopped": outcome.stopped,
+        "frames_retransmitted": link["retransmitted"],
+        "ram_free_bytes": outcome.ram_free_bytes,
+        **outcome.summary(settings),
+        "link": link,
+    }
+
+
+def _lines(request: Request, outcome: pump.Outcome, facts: dict) -> list[str]:
+    lines = [
+        f"samples   {facts['samples_sent']} sent, {facts['samples_run']} run, "
+        f"{facts['samples_lost']} lost, {facts['frames_retransmitted']} frames sent again",
+    ]
+    if request.task == "finetune" and outcome.records:
+        first, last = facts["elbo_first"], facts["elbo_last"]
+        lines.append(f"ELBO      {first:.2f} -> {last:.2f} nats a sample")
+    if "accuracy" in facts:
+        lines.append(f"loss      {facts['loss']:.3f} nats a sample")
+        lines.append(f"accuracy  {100 * facts['accuracy']:.1f} %")
+    if outcome.stopped:
+        lines.append("stopped before the end")
+    return [*lines, f"run       {facts['run']}"]
