@@ -31,8 +31,10 @@ _FRAMES_A_POLL = const(16)
 _RETRY_MS = const(250)
 _RETRY_MAX_MS = const(2000)
 _NAK_MS = const(100)
-_LINGER_MS = const(500)
-_GOODBYE_MS = const(1500)
+_LINGER_MS = const(1000)
+_GOODBYE_MS = const(2000)
+_GAVE_UP = const(1)  # of a BYE
+_HEARD = const(2)
 _ENOTCONN = const(107)
 _CTRL_C = const(3)
 
@@ -235,9 +237,11 @@ class Link:
         elif kind >= _STOP:
             self._on_urgent(kind, rx.sequence)
         elif kind == _BYE:
-            # The host's answer to a BYE from here needs none, unless it comes again.
-            self._bye_due = self.closed or not self._bye_sent
             self.closed = True
+            if rx.channel & _HEARD:
+                self._farewell = True
+            else:
+                self._bye_due = True
         elif kind == _HELLO:
             self._write(self._welcome, len(self._welcome))
 
@@ -274,8 +278,6 @@ class Link:
             self._granted = granted
         if again and time.ticks_diff(time.ticks_ms(), self._resent_at) >= _NAK_MS:
             self._resend()
-        if self._bye_sent and self.closed:
-            self._farewell = True
 
     def _on_urgent(self, kind, number):
         status = b""
@@ -302,9 +304,10 @@ class Link:
         self._write(self._small, n)
 
     def _send_bye(self, gave_up):
+        flags = (_GAVE_UP if gave_up else 0) | (_HEARD if self.closed else 0)
         self._sent.pack_into(self._goodbye, 0)
         self._received.pack_into(self._goodbye, 12)
-        n = wire.encode(self._small, _BYE, gave_up, 0, self._session, self._goodbye)
+        n = wire.encode(self._small, _BYE, flags, 0, self._session, self._goodbye)
         self._bye_due = False
         self._bye_sent = True
         self._write(self._small, n)

@@ -17,9 +17,11 @@ from fieldtune.errors import (
 )
 from fieldtune.link import frame as wire
 from fieldtune.link.frame import Frame, Splitter, Type
+from fieldtune.link.handshake import HEARD
 from fieldtune.link.link import Link
 from fieldtune.link.window import Tally
 
+GAVE_UP = 1
 WELCOME = struct.pack("<BBH", wire.VERSION, 3, 1024)
 
 
@@ -64,9 +66,9 @@ class Board:
     def ack(self) -> None:
         self.say(Type.ACK, self.credit, self.expected)
 
-    def bye(self, gave_up=0) -> None:
+    def bye(self, flags: int) -> None:
         counts = self.sent.on_wire() + self.received.on_wire()
-        self.say(Type.BYE, gave_up, 0, struct.pack("<6I", *counts))
+        self.say(Type.BYE, flags, 0, struct.pack("<6I", *counts))
 
     def hear(self, frame: Frame) -> None:
         if frame.type == Type.HELLO:
@@ -79,8 +81,8 @@ class Board:
         elif frame.type == Type.STATUS:
             self.ack()
             self.say(Type.REPORT, 0, frame.sequence, b"fine")
-        elif frame.type == Type.BYE:
-            self.bye()
+        elif frame.type == Type.BYE and not frame.channel & HEARD:
+            self.bye(HEARD)
 
     def of_type(self, type_: Type) -> list[Frame]:
         return [frame for frame in self.heard if frame.type == type_]
@@ -117,8 +119,8 @@ def test_a_silent_board_times_out_with_what_it_printed(board):
     with pytest.raises(TimedOut) as raised:
         Link(board, timeout=0.6).open()
     assert raised.value.why == "Traceback:\nImportError: no module"
-    # at 0 s and 0.25 s; the next one would be due at 0.75 s
-    assert len(board.of_type(Type.HELLO)) == 2
+    # at 0, 0.25 and 0.5 s
+    assert len(board.of_type(Type.HELLO)) == 3
 
 
 def test_another_version_is_incompatible(board):
@@ -289,7 +291,7 @@ def test_close_returns_the_statistics_and_restores_the_port(board):
         "credit_waits": 0,
     }
     assert (board.timeout, board.write_timeout) == (None, None)
-    assert board.heard[-1].type == Type.ACK
+    assert [f.channel for f in board.of_type(Type.BYE)] == [0, HEARD]
 
 
 @pytest.mark.parametrize("way", ["to the board", "from the board"])
@@ -304,13 +306,12 @@ def test_counts_that_differ_are_lost_data(board, way):
 
 def test_a_board_that_gives_up_is_quoted(board):
     link = opened(board)
-    board.silent = True
-    board.bye(gave_up=1)
+    board.bye(GAVE_UP)
     board.inbox += b"Traceback (most recent call last):\r\nValueError: no\r\n\x04>"
     with pytest.raises(DeviceRaised) as raised:
         link.receive()
     assert raised.value.why.endswith("\nValueError: no")
-    assert [f.type for f in board.heard[-2:]] == [Type.BYE, Type.ACK]
+    assert (board.heard[-1].type, board.heard[-1].channel) == (Type.BYE, HEARD)
 
 
 def test_output_is_escaped_for_terminals(board):

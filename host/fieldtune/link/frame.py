@@ -13,6 +13,8 @@ ANY_SESSION = 0
 
 _HEADER = struct.Struct("<BBHHI")
 _CRC = struct.Struct("<I")
+# What neither a program nor the raw REPL prints: Ctrl-D ends its answers, escape starts a colour.
+_CONTROL = frozenset(range(32)) - frozenset(b"\a\b\t\n\f\r\x04\x1b")
 # header, payload and CRC with COBS's overhead
 _ENCODED_MAX = _HEADER.size + PAYLOAD_MAX + _CRC.size + 5
 
@@ -104,10 +106,9 @@ def decode(segment: bytes) -> Frame | None:
     return Frame(type_, channel, sequence, session, payload)
 
 
-def is_text(data: bytes) -> bool:
-    """Whether bytes that are no frame look like something a program printed."""
-    shown = data.decode("utf-8", "replace")
-    return all(c.isprintable() and c != "\ufffd" or c in "\r\n\t\x04\x1b" for c in shown)
+def is_output(data: bytes) -> bool:
+    """Whether a program can have printed this; frames are full of control characters."""
+    return _CONTROL.isdisjoint(data)
 
 
 class Splitter:
@@ -127,10 +128,12 @@ class Splitter:
         yield from self._append(rest)
 
     def _append(self, data: bytes) -> Iterator[bytes]:
-        if not self._in_frame:
+        if not self._in_frame and is_output(data):
             if data:
                 yield data
             return
+        # A frame that has lost its start ends up here too, and fails at the next zero.
+        self._in_frame = True
         self._held += data
         if len(self._held) > _ENCODED_MAX:
             yield from self._give_up()
@@ -152,7 +155,7 @@ class Splitter:
     def _give_up(self) -> Iterator[bytes]:
         held = bytes(self._held)
         self._held.clear()
-        if is_text(held):
+        if is_output(held):
             yield held
         else:
             self.corrupt += 1

@@ -14,6 +14,7 @@ from fieldtune.text import printable
 _LIMITS = struct.Struct("<BBH")
 _TALLIES = struct.Struct("<6I")
 _CTRL_C_AND_D = {3, 4}
+HEARD = 2  # of a BYE: the other end's has arrived
 _FLASH = "flash the image that belongs to this host: host flash"
 
 
@@ -55,10 +56,10 @@ class Welcome:
         return cls(window, min(limit, wire.PAYLOAD_MAX), identity)
 
 
-def bye(session: int, sent: Tally, received: Tally) -> bytes:
+def bye(session: int, flags: int, sent: Tally, received: Tally) -> bytes:
     """The host's BYE, encoded."""
     counts = _TALLIES.pack(*sent.on_wire(), *received.on_wire())
-    return wire.encode(Frame(Type.BYE, 0, 0, session, counts))
+    return wire.encode(Frame(Type.BYE, flags, 0, session, counts))
 
 
 def end_any_session() -> bytes:

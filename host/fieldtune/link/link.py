@@ -66,7 +66,6 @@ class Link:
         self._session = 0
         self._welcome: Frame | None = None
         self._bye: Frame | None = None
-        self._said_bye = False
 
         self._out = Outgoing()
         self._in = Incoming(_WINDOW, _QUEUE)
@@ -119,7 +118,6 @@ class Link:
         """
         if self._session and not self._bye:
             self.flush()
-            self._said_bye = True
             self._repeat(self._goodbye, lambda: self._bye, "the board said no goodbye")
         self._leave()
         if self._bye:
@@ -256,10 +254,7 @@ class Link:
 
     def _on_bye(self, frame: Frame) -> None:
         self._bye = frame
-        if not self._said_bye:
-            self._said_bye = True
-            self._write(self._goodbye())
-        self._answer(Type.ACK)
+        self._write(self._goodbye(handshake.HEARD))
 
     # What is due
 
@@ -301,8 +296,8 @@ class Link:
         sequence = self._in.expected & 0xFFFF
         self._write(wire.encode(Frame(type_, self._in.credit, sequence, self._session)))
 
-    def _goodbye(self) -> bytes:
-        return handshake.bye(self._session, self._out.tally, self._in.tally)
+    def _goodbye(self, flags: int = 0) -> bytes:
+        return handshake.bye(self._session, flags, self._out.tally, self._in.tally)
 
     def _write(self, frame: bytes) -> None:
         self._spoke = time.monotonic()
@@ -331,15 +326,14 @@ class Link:
             self._board_left()
 
     def _repeat(self, frame: Callable[[], bytes], done: Callable[[], object], what: str) -> None:
-        started, delay, due = time.monotonic(), RETRY, 0.0
+        started, due = time.monotonic(), 0.0
         while not done():
             now = time.monotonic()
             if now - started > self.timeout:
                 raise TimedOut(f"{what} within {self.timeout:g} s", self._output.last_words())
             if now >= due:
                 self._write(frame())
-                due = now + delay
-                delay = min(2 * delay, RETRY_MAX)
+                due = now + RETRY
             self.service(wait=True)
 
     def _until(self, done: Callable[[], object], what: str, deadline: float | None = None) -> None:
