@@ -1,5 +1,6 @@
 """Frames on a byte stream: COBS(header | payload | CRC-32) between zeros, see docs/protocol.md."""
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -118,28 +119,29 @@ class Splitter:
         self.corrupt = 0
         self._held = bytearray()  # since the last zero, while it can be a frame
         self._in_frame = False
+        self._overrun = False  # of what was too long for a frame, no zero has come yet
 
     def feed(self, data: bytes) -> Iterator[Frame | bytes]:
         """Yields what `data` completes, in order: frames, and text as bytes."""
-        *ended, rest = data.split(b"\0")
-        for segment in ended:
-            yield from self._append(segment)
-            yield from self._zero()
-        yield from self._append(rest)
+        for segment in re.findall(rb"\0|[^\0]+", data):
+            yield from self._zero() if segment == b"\0" else self._append(segment)
 
     def _append(self, data: bytes) -> Iterator[bytes]:
-        if not self._in_frame and is_output(data):
-            if data:
+        if not self._in_frame:
+            if is_output(data):
                 yield data
-            return
-        # A frame that has lost its start ends up here too, and fails at the next zero.
-        self._in_frame = True
+                return
+            if self._overrun:
+                return
+            # The rest of a frame that has lost its start: it ends at the next zero.
+            self._in_frame = True
         self._held += data
         if len(self._held) > _ENCODED_MAX:
             yield from self._give_up()
-            self._in_frame = False
+            self._in_frame, self._overrun = False, True
 
     def _zero(self) -> Iterator[Frame | bytes]:
+        self._overrun = False
         if not self._in_frame:
             self._in_frame = True
         elif self._held:
