@@ -88,8 +88,8 @@ def test_an_image_that_is_there_is_not_built_again(unix, monkeypatch):
     assert image.current("unix") == unix
 
 
-def test_after_an_interrupted_build_the_next_one_elsewhere_is_the_same_bytes(
-    unix, other_cache, monkeypatch
+def test_the_bytes_depend_on_neither_the_place_nor_what_was_built_before(
+    unix, project, other_cache, monkeypatch
 ):
     def interrupted(self, work):
         work.objects.mkdir()
@@ -101,6 +101,15 @@ def test_after_an_interrupted_build_the_next_one_elsewhere_is_the_same_bytes(
         with pytest.raises(KeyboardInterrupt):
             image.build("unix", Console())
     assert image.current("unix") is None
+
+    module = project / "device" / "fieldtune" / "one_more.py"
+    module.write_text("ANSWER = 42\n")
+    try:
+        other = image.build("unix", Console())
+    finally:
+        module.unlink()
+    assert python(other.path, "from fieldtune.one_more import *; print(ANSWER)") == ["42"]
+
     again = image.build("unix", Console())
     assert again.path.is_relative_to(other_cache)
     assert again.path.read_bytes() == unix.path.read_bytes()
@@ -123,17 +132,32 @@ def test_the_picos_image_is_a_uf2_for_the_pico(pico):
     assert (len(loaded.data), loaded.crc32) == (pico.size, pico.crc32)
 
 
+def symbols(image):
+    """name -> (address, section, size) of an image's ELF file."""
+    command = ["arm-none-eabi-objdump", "-t", image.path.with_name("firmware.elf")]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    table = [line.replace("\t", " ").split() for line in lines if "\t" in line]
+    return {row[-1]: (int(row[0], 16), row[-3], int(row[-2], 16)) for row in table}
+
+
 def test_the_picos_kernels_run_from_sram(pico):
-    symbols = subprocess.run(
-        ["arm-none-eabi-objdump", "-t", pico.path.with_name("firmware.elf")],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
+    table = symbols(pico)
     names = ("dense_forward", "dense_dx", "dense_update")
-    sections = {line.split()[-1]: line.split()[3] for line in symbols if " F " in line}
     # .data is copied to SRAM by the start-up code.
-    assert [sections[name] for name in names] == [".data"] * 3
+    assert [table[name][1] for name in names] == [".data"] * 3
+
+
+def test_the_picos_stdin_holds_4096_bytes(pico):
+    assert symbols(pico)["stdin_ringbuf_array"][2] == 4096
+
+
+def test_the_pico_leaves_to_python_what_the_planner_counts_on(pico):
+    table = symbols(pico)
+    region = table["__GcHeapEnd"][0] - table["__GcHeapStart"][0]
+    # The collector's tables take a byte of 64 and another of 128.
+    usable = region * 128 // 131
+    at_the_prompt = 4_500  # gc.mem_alloc() with nothing imported
+    assert usable - at_the_prompt >= boards.load("pico").heap_bytes
 
 
 def test_what_is_missing_is_said_with_the_line_that_brings_it(other_cache, no_compiler):
