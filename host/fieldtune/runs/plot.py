@@ -4,7 +4,7 @@ import io
 import math
 
 COUNTERS = ("samples", "step", "epoch")  # the first that the records have is the x axis
-COSTS = ("cycles", "wait_us")
+COSTS = ("count", "cycles", "us", "wait_us")
 BRAILLE = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, from the top
 LABEL_WIDTH = 10

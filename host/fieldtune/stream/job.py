@@ -72,7 +72,7 @@ def run(request: Request, connect: Callable[[], Session], console: Console) -> D
         outcome = _stream(request, settings, samples, model, session, record, console)
         if model.graph.tasks[request.task].train:
             record.keep(AFTER, session.pull())
-        facts = _facts(outcome, settings, session, record)
+        facts = _facts(outcome, session, record)
         code = INTERRUPTED if outcome.stopped else 0
         record.finish({"result": facts, "link": facts["link"], "exit": code})
     return Done(facts, _lines(request, outcome, facts))
@@ -175,7 +175,7 @@ def _facts(outcome: pump.Outcome, settings: pump.Settings, session: Session, rec
         "stopped": outcome.stopped,
         "frames_retransmitted": link["retransmitted"],
         "ram_free_bytes": outcome.ram_free_bytes,
-        **outcome.summary(settings),
+        **outcome.summary(),
         "link": link,
     }
 

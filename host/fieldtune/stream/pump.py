@@ -40,22 +40,20 @@ class Outcome:
 
     def mean(self, key: str) -> float:
         """The mean of a record's value over the samples."""
-        return sum(r[key] * r["samples"] for r in self.records) / max(1, self.run)
+        return sum(r[key] * r["count"] for r in self.records) / self.run
 
     def total(self, key: str) -> int:
         """The sum of a record's value."""
         return sum(r[key] for r in self.records)
 
-    def summary(self, settings: Settings) -> dict:
+    def summary(self) -> dict:
         """What the records say of the whole: losses in nats a sample, accuracy 0..1."""
         if not self.records:
             return {}
-        found = {}
-        if settings.task != "head":
-            found["elbo"] = self.mean("elbo")
-            found |= {"elbo_first": self.records[0]["elbo"], "elbo_last": self.records[-1]["elbo"]}
-        if settings.labelled:
-            found |= {"loss": self.mean("loss"), "accuracy": self.total("correct") / self.run}
+        first, last = self.records[0], self.records[-1]
+        found = {key: self.mean(key) for key in ("elbo", "loss", "accuracy") if key in first}
+        if "elbo" in first:
+            found |= {"elbo_first": first["elbo"], "elbo_last": last["elbo"]}
         return found
 
 
@@ -88,7 +86,8 @@ def run(
     gathered = []
 
     def gather(raw: dict) -> None:
-        gathered.append(_readable(raw, graph))
+        before = gathered[-1]["samples"] if gathered else 0
+        gathered.append({"samples": before + raw["samples"], **_readable(raw, graph, settings)})
         on_record(gathered[-1])
 
     session.on_metrics = gather
@@ -128,26 +127,21 @@ def _pieces(blocks: Iterable[np.ndarray], limit: int) -> Iterator[np.ndarray]:
             yield block[at : at + rows]
 
 
-def _readable(record: dict, graph: Graph) -> dict:
-    """A record of sums as means per sample, losses in nats.
+def _readable(raw: dict, graph: Graph, settings: Settings) -> dict:
+    """A record of sums as means per sample, losses in nats; cycles and times stay sums.
 
     elbo = -(reconstruction + beta kl), the objective of a beta-VAE (Higgins et al. 2017,
     "beta-VAE", equation 4).
     """
-    n = max(1, record["samples"])
-    reconstruction, kl = record["reconstruction"] / NATS / n, record["kl"] / NATS / n
-    return {
-        "step": record["step"],
-        "samples": record["samples"],
-        "elbo": -(reconstruction + beta(graph) * kl),
-        "reconstruction": reconstruction,
-        "kl": kl,
-        "loss": record["class"] / NATS / n,
-        "correct": record["correct"],
-        "cycles": record["cycles"],
-        "us": record["us"],
-        "wait_us": record["wait_us"],
-    }
+    n = max(1, raw["samples"])
+    record = {"step": raw["step"], "count": raw["samples"]}
+    if settings.task != "head":
+        reconstruction, kl = raw["reconstruction"] / NATS / n, raw["kl"] / NATS / n
+        record |= {"elbo": -(reconstruction + beta(graph) * kl)}
+        record |= {"reconstruction": reconstruction, "kl": kl}
+    if settings.labelled:
+        record |= {"loss": raw["class"] / NATS / n, "accuracy": raw["correct"] / n}
+    return record | {key: raw[key] for key in ("cycles", "us", "wait_us")}
 
 
 def beta(graph: Graph) -> float:
