@@ -8,13 +8,22 @@
 #include "crc32.h"
 #include "frame.h"
 
-// A stream whose poll goes through its file descriptor hands out what is there; the others block until as many bytes
-// came as were asked for, and are read byte by byte.
+// How bytes come in. A file descriptor hands out what is there. Other streams block until as many bytes came as were
+// asked for, and are read one by one. On TinyUSB ports that costs two turns of the USB stack a byte, so there the
+// ring behind stdin is emptied directly.
 #if MICROPY_PY_SELECT_POSIX_OPTIMISATIONS
-#include <poll.h>
+#define HAS_POSIX_POLL 1
 #define CHUNK 256
+#include <poll.h>
 #else
-#define CHUNK 1
+#define HAS_POSIX_POLL 0
+#define CHUNK 64
+#endif
+#define HAS_STDIN_RING (MICROPY_HW_USB_CDC && MICROPY_HW_ENABLE_USBDEV && !MICROPY_EXCLUDE_SHARED_TINYUSB_USBD_CDC)
+#if HAS_STDIN_RING
+#include "py/mphal.h"
+#include "py/ringbuf.h"
+extern const struct _mp_dummy_t mp_sys_stdin_obj;
 #endif
 
 // poll() returns after that many bytes even if more are there, so that garbage without end cannot hold it.
@@ -31,7 +40,7 @@ static mp_int_t get_int(mp_obj_t arg, mp_int_t low, mp_int_t high) {
 static bool stream_ready(mp_obj_t stream) {
     const mp_stream_p_t *protocol = mp_get_stream(stream);
     int error = 0;
-    #if MICROPY_PY_SELECT_POSIX_OPTIMISATIONS
+    #if HAS_POSIX_POLL
     mp_uint_t fd = protocol->ioctl(stream, MP_STREAM_GET_FILENO, 0, &error);
     if (fd != MP_STREAM_ERROR) {
         struct pollfd p = {.fd = (int)fd, .events = POLLIN};
@@ -53,6 +62,9 @@ typedef struct {
     mp_obj_t stream;
     mp_obj_t buffer;
     frame_receiver_t frames;
+    #if HAS_STDIN_RING
+    bool is_stdin;
+    #endif
     uint16_t at, end; // what of `chunk` is still to be taken
     uint8_t chunk[CHUNK];
 } receiver_obj_t;
@@ -76,6 +88,9 @@ static mp_obj_t receiver_make_new(const mp_obj_type_t *type, size_t n_args, size
     mp_get_stream_raise(args[0], MP_STREAM_OP_READ | MP_STREAM_OP_IOCTL);
     receiver_obj_t *self = mp_obj_malloc(receiver_obj_t, type);
     self->stream = args[0];
+    #if HAS_STDIN_RING
+    self->is_stdin = args[0] == mp_load_attr(MP_OBJ_FROM_PTR(&mp_sys_stdin_obj), MP_QSTR_buffer);
+    #endif
     self->at = self->end = 0;
     frame_receiver_init(&self->frames);
     set_buffer(self, args[1]);
@@ -86,8 +101,17 @@ static bool fill(receiver_obj_t *self) {
     if (!stream_ready(self->stream)) {
         return false;
     }
+    #if HAS_STDIN_RING
+    if (self->is_stdin) {
+        self->at = self->end = 0;
+        for (int c; self->end < CHUNK && (c = ringbuf_get(&stdin_ringbuf)) >= 0;) {
+            self->chunk[self->end++] = (uint8_t)c;
+        }
+        return self->end > 0;
+    }
+    #endif
     int error;
-    mp_uint_t n = mp_get_stream(self->stream)->read(self->stream, self->chunk, CHUNK, &error);
+    mp_uint_t n = mp_get_stream(self->stream)->read(self->stream, self->chunk, HAS_POSIX_POLL ? CHUNK : 1, &error);
     if (n == MP_STREAM_ERROR) {
         if (mp_is_nonblocking_error(error)) {
             return false;
@@ -186,18 +210,18 @@ static mp_obj_t tally_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     return MP_OBJ_FROM_PTR(self);
 }
 
-// add(buffer, length)
-static mp_obj_t tally_add(mp_obj_t self_in, mp_obj_t buffer_in, mp_obj_t length_in) {
-    tally_obj_t *self = MP_OBJ_TO_PTR(self_in);
+// add(buffer[, length])
+static mp_obj_t tally_add(size_t n_args, const mp_obj_t *args) {
+    tally_obj_t *self = MP_OBJ_TO_PTR(args[0]);
     mp_buffer_info_t info;
-    mp_get_buffer_raise(buffer_in, &info, MP_BUFFER_READ);
-    size_t length = (size_t)get_int(length_in, 0, (mp_int_t)info.len);
+    mp_get_buffer_raise(args[1], &info, MP_BUFFER_READ);
+    size_t length = n_args == 3 ? (size_t)get_int(args[2], 0, (mp_int_t)info.len) : info.len;
     self->counts[0] += 1;
     self->counts[1] += (uint32_t)length;
     self->counts[2] = wire_crc32(self->counts[2], info.buf, length);
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(tally_add_obj, tally_add);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tally_add_obj, 2, 3, tally_add);
 
 // pack_into(buffer, offset): 12 bytes, little endian
 static mp_obj_t tally_pack_into(mp_obj_t self_in, mp_obj_t buffer_in, mp_obj_t offset_in) {
@@ -242,26 +266,25 @@ static MP_DEFINE_CONST_OBJ_TYPE(
 /******************************************************************************/
 // Module
 
-// encode(out, type, channel, sequence, session, payload, length): returns the bytes written to `out`
+// encode(out, type, channel, sequence, session, payload): returns the bytes written to `out`
 static mp_obj_t wire_encode(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     mp_buffer_info_t out, payload;
     mp_get_buffer_raise(args[0], &out, MP_BUFFER_WRITE);
     mp_get_buffer_raise(args[5], &payload, MP_BUFFER_READ);
-    size_t room = payload.len < FRAME_PAYLOAD_MAX ? payload.len : FRAME_PAYLOAD_MAX;
+    if (payload.len > FRAME_PAYLOAD_MAX || out.len < FRAME_SIZE(payload.len)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("buffer too small"));
+    }
     frame_header_t header = {
         .type = (uint8_t)get_int(args[1], 0, 0xff),
         .channel = (uint8_t)get_int(args[2], 0, 0xff),
         .sequence = (uint16_t)get_int(args[3], 0, 0xffff),
         .session = (uint32_t)get_int(args[4], 0, 0x3fffffff),
-        .length = (uint16_t)get_int(args[6], 0, (mp_int_t)room),
+        .length = (uint16_t)payload.len,
     };
-    if (out.len < FRAME_SIZE((size_t)header.length)) {
-        mp_raise_ValueError(MP_ERROR_TEXT("buffer too small"));
-    }
     return MP_OBJ_NEW_SMALL_INT(frame_encode(out.buf, &header, payload.buf));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(wire_encode_obj, 7, 7, wire_encode);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(wire_encode_obj, 6, 6, wire_encode);
 
 // frame_size(length): the room that encode() wants for a payload of `length` bytes
 static mp_obj_t wire_frame_size(mp_obj_t length_in) {
