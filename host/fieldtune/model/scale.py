@@ -32,3 +32,71 @@ def decode(packed: int) -> float:
 def is_scale(packed: int) -> bool:
     """Whether `packed` is a scale_t that is set."""
     return (packed & 0xFFFF) in MANTISSAS and (packed >> 16) in EXPONENTS
+
+
+# The arithmetic of native_modules/qnn/scale.h, bit for bit.
+
+ONE = (-15 << 16) | 32768
+
+
+def mantissa(packed: int) -> int:
+    """m of m * 2**e."""
+    return packed & 0xFFFF
+
+
+def exponent(packed: int) -> int:
+    """e of m * 2**e."""
+    return packed >> 16
+
+
+def log2(packed: int) -> int:
+    """The base-2 logarithm, rounded down."""
+    return exponent(packed) + 15
+
+
+def from_integer(m: int, e: int) -> int:
+    """m * 2**e, m >= 0: rounded half up, saturating at exponents -127 and 127; 0 for m = 0."""
+    if m == 0:
+        return NOT_SET
+    drop = m.bit_length() - 16
+    m = ((m >> (drop - 1)) + 1) >> 1 if drop > 0 else m << -drop
+    e += drop
+    if m == 65536:
+        m, e = 32768, e + 1
+    if e > EXPONENTS[-1]:
+        m, e = 65535, EXPONENTS[-1]
+    elif e < EXPONENTS[0]:
+        m, e = 32768, EXPONENTS[0]
+    return (e << 16) | m
+
+
+def multiply(a: int, b: int) -> int:
+    """a * b."""
+    return from_integer(mantissa(a) * mantissa(b), exponent(a) + exponent(b))
+
+
+def divide(a: int, b: int) -> int:
+    """a / b; a quotient of mantissas below 1 has 16 bits and is rounded down."""
+    return from_integer((mantissa(a) << 16) // mantissa(b), exponent(a) - exponent(b) - 16)
+
+
+def square_root(a: int) -> int:
+    """The square root, rounded down."""
+    odd = (exponent(a) - 15) & 1
+    return from_integer(math.isqrt(mantissa(a) << (15 + odd)), (exponent(a) - 15 - odd) // 2)
+
+
+def average(old: int, seen: int) -> int:
+    """old + (seen - old) / 8; the other one where one of them is not set."""
+    if old == NOT_SET or seen == NOT_SET:
+        return old or seen
+    low = min(exponent(old), exponent(seen))
+    total = 7 * mantissa(old) << (exponent(old) - low)
+    return from_integer(total + (mantissa(seen) << (exponent(seen) - low)), low - 3)
+
+
+def to_integer(packed: int, shift: int, limit: int) -> int:
+    """packed * 2**shift, rounded half up, at most `limit`."""
+    e = exponent(packed) + shift
+    m = mantissa(packed)
+    return min(limit, m << e if e >= 0 else ((m >> (-e - 1)) + 1) >> 1)
