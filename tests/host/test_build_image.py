@@ -136,8 +136,13 @@ def symbols(image):
     """name -> (address, section, size) of an image's ELF file."""
     command = ["arm-none-eabi-objdump", "-t", image.path.with_name("firmware.elf")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    table = [line.replace("\t", " ").split() for line in lines if "\t" in line]
-    return {row[-1]: (int(row[0], 16), row[-3], int(row[-2], 16)) for row in table}
+    table = {}
+    for line in lines:
+        place, _, named = line.partition("\t")
+        if len(named.split()) >= 2:
+            size, *_, name = named.split()
+            table[name] = (int(place.split()[0], 16), place.split()[-1], int(size, 16))
+    return table
 
 
 def test_the_picos_kernels_run_from_sram(pico):

@@ -121,11 +121,15 @@ def _build(
     recipe = RECIPES[board.name]
     folder = tree.cache() / "work" / f"{board.name}-{present.objects_id}"
     whole = folder / "whole"  # there while the objects are those of a build that ended well
-    if force or not whole.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-    reuse = whole.is_file()
+    if force:
+        whole.unlink(missing_ok=True)
+    for left in folder.parent.glob(f"{board.name}-*"):
+        if not (left / "whole").is_file():
+            shutil.rmtree(left, ignore_errors=True)
+    reuse = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
+    log.write_bytes(b"")
     with Lock("sources", console) as sources_lock:
         sources = origin.fetch(recipe.cross, log, sources_lock, console)
         mpy_cross = tools.mpy_cross(sources.micropython, log, sources_lock, console)
