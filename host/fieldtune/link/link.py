@@ -328,6 +328,8 @@ class Link:
     def _repeat(self, frame: Callable[[], bytes], done: Callable[[], object], what: str) -> None:
         started, due = time.monotonic(), 0.0
         while not done():
+            if self._output.ended:
+                raise DeviceRaised(what, self._output.last_words())
             now = time.monotonic()
             if now - started > self.timeout:
                 raise TimedOut(f"{what} within {self.timeout:g} s", self._output.last_words())
@@ -340,7 +342,7 @@ class Link:
         self._require_session()
         self.service()
         while not done():
-            if self._bye:
+            if self._bye or self._output.ended:
                 self._board_left()
             now = time.monotonic()
             if now - self._heard > self.timeout:

@@ -15,11 +15,18 @@ class Output:
         self._on_text = on_text
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._end = ""
+        self._full_stops = 0
         self.bytes = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the raw REPL has said that the code is at its end: a Ctrl-D behind its output,
+        another behind its traceback."""
+        return self._full_stops >= 2
 
     def take(self, data: bytes) -> None:
         self.bytes += len(data)
-        # Ctrl-D is the raw REPL's full stop.
+        self._full_stops += data.count(4)
         text = self._utf8.decode(data).replace("\r", "").replace("\x04", "")
         if text:
             text = "".join(c if c in "\n\t" else printable(c) for c in text)
