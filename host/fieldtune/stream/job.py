@@ -165,7 +165,7 @@ def _endless(
         yield pump.records(quantize.samples(x, graph.input_scale, graph.signed_input), y)
 
 
-def _facts(outcome: pump.Outcome, settings: pump.Settings, session: Session, record: Run) -> dict:
+def _facts(outcome: pump.Outcome, session: Session, record: Run) -> dict:
     link = session.link.statistics.as_dict()
     return {
         "run": record.id,
