@@ -20,7 +20,7 @@ demo: $(DONE)/demo
 	$(BIN)/host demo $(DEMO)
 
 test: lint
-	$(BIN)/pytest tests/kernels tests/host tests/device tests/end_to_end $(PYTEST)
+	$(BIN)/pytest --ignore=tests/bench $(PYTEST)
 
 bench: $(DONE)/test
 	$(BIN)/host bench $(BENCH)
