@@ -314,6 +314,14 @@ def test_a_board_that_gives_up_is_quoted(board):
     assert (board.heard[-1].type, board.heard[-1].channel) == (Type.BYE, HEARD)
 
 
+def test_code_that_ends_without_a_goodbye_is_noticed_by_the_prompt(board):
+    link = opened(board, timeout=60)
+    board.inbox = b"\x04Traceback (most recent call last):\r\nMemoryError\r\n\x04>"
+    with pytest.raises(DeviceRaised) as raised:
+        link.receive()
+    assert raised.value.why == "Traceback (most recent call last):\nMemoryError"
+
+
 def test_output_is_escaped_for_terminals(board):
     shown = []
     link = opened(board, on_text=shown.append)

@@ -11,10 +11,9 @@ from fieldtune.link import handshake
 from fieldtune.link.frame import Frame, Type
 from fieldtune.link.output import Output
 from fieldtune.link.port import Port
-from fieldtune.link.urgent import RETRY, RETRY_MAX, Requests
-from fieldtune.link.window import Incoming, Outgoing
+from fieldtune.link.urgent import Requests
+from fieldtune.link.window import RETRY, Incoming, Outgoing
 
-_NAK_PAUSE = 0.1
 _KEEP_ALIVE = 2.0  # seconds, or half the time-out
 _AWAY = 1.0  # a program that has not serviced the link for so long cannot call the board silent
 _LAST_WORDS = 0.5
@@ -67,20 +66,16 @@ class Link:
         self._welcome: Frame | None = None
         self._bye: Frame | None = None
 
-        self._out = Outgoing()
+        self._out = Outgoing(self._write)
         self._in = Incoming(_WINDOW, _QUEUE)
         self._ack_due = self._nak_due = False
-        self._carried = 0  # DATA frames put on the line, repeated ones included
-        self._retransmitted = self._foreign = self._credit_waits = 0
+        self._foreign = self._credit_waits = 0
         self._blocked = False
 
         self._requests = Requests(self._write)
         self._probe: int | None = None
-        self._delay = RETRY
 
-        now = time.monotonic()
-        self._heard = self._spoke = self._serviced = self._progress = now
-        self._went_back = now - _NAK_PAUSE
+        self._heard = self._spoke = self._serviced = time.monotonic()
 
     def __enter__(self) -> "Link":
         self.open()
@@ -138,7 +133,7 @@ class Link:
             bytes_sent=self._out.tally.bytes,
             frames_received=self._in.tally.frames,
             bytes_received=self._in.tally.bytes,
-            retransmitted=self._retransmitted,
+            retransmitted=self._out.retransmitted,
             corrupt=self._splitter.corrupt,
             duplicates=self._in.duplicates,
             foreign=self._foreign,
@@ -158,11 +153,7 @@ class Link:
         self._wait_for_credit()
         sequence = self._out.next & 0xFFFF
         encoded = wire.encode(Frame(Type.DATA, channel, sequence, self._session, payload))
-        if not self._out.frames:
-            self._restart_timer()
-        self._out.push(encoded, payload)
-        self._carried += 1
-        self._write(encoded)
+        self._out.send(encoded, payload)
         self.service()
 
     def receive(self, timeout: float | None = None) -> tuple[int, bytes] | None:
@@ -227,20 +218,13 @@ class Link:
             self._nak_due |= self._in.take(frame.sequence, frame.channel, frame.payload)
             self._ack_due = True
         elif frame.type in (Type.ACK, Type.NAK):
-            self._on_ack(frame)
+            self._out.acknowledge(frame.sequence, frame.channel, frame.type == Type.NAK)
         elif frame.type == Type.REPORT:
             self._on_report(frame)
         elif frame.type == Type.WELCOME:
             self._welcome = self._welcome or frame
         elif frame.type == Type.BYE:
             self._on_bye(frame)
-
-    def _on_ack(self, frame: Frame) -> None:
-        done = self._out.acknowledge(frame.sequence, frame.channel)
-        if done > 0:
-            self._restart_timer()
-        if frame.type == Type.NAK and done >= 0 and self._heard - self._went_back >= _NAK_PAUSE:
-            self._go_back()
 
     def _on_report(self, frame: Frame) -> None:
         request = self._requests.answered(frame)
@@ -249,8 +233,8 @@ class Link:
         self.stopped, self.paused = bool(frame.channel & 1), bool(frame.channel & 2)
         # The line keeps the order: what went out before the request and is not acknowledged
         # by now is lost.
-        if self._out.frames and request.carried == self._carried:
-            self._go_back()
+        if self._out.frames and request.carried == self._out.carried:
+            self._out.go_back()
 
     def _on_bye(self, frame: Frame) -> None:
         self._bye = frame
@@ -269,27 +253,13 @@ class Link:
         self._requests.repeat(now)
         if self._probe in self._requests:
             return
-        if (self._out.frames or self._blocked) and now - self._progress >= self._delay:
-            self._delay = min(2 * self._delay, RETRY_MAX)
-            self._progress = now
+        stuck = (self._out.frames or self._blocked) and self._out.overdue(now)
+        if stuck or now - self._spoke >= min(_KEEP_ALIVE, self.timeout / 2):
             self._probe = self._request(Type.STATUS)
-        elif now - self._spoke >= min(_KEEP_ALIVE, self.timeout / 2):
-            self._probe = self._request(Type.STATUS)
-
-    def _go_back(self) -> None:
-        for encoded in self._out.frames:
-            self._write(encoded)
-        self._retransmitted += len(self._out.frames)
-        self._carried += len(self._out.frames)
-        self._went_back = self._progress = time.monotonic()
-
-    def _restart_timer(self) -> None:
-        self._progress = time.monotonic()
-        self._delay = RETRY
 
     def _request(self, type_: Type, wanted: bool = False) -> int:
         self._require_session()
-        return self._requests.send(type_, self._session, self._carried, wanted)
+        return self._requests.send(type_, self._session, self._out.carried, wanted)
 
     def _answer(self, type_: Type) -> None:
         self._ack_due = self._nak_due = False
@@ -319,7 +289,7 @@ class Link:
         if not self._out.has_credit:
             self._credit_waits += 1
             self._blocked = True
-            self._restart_timer()
+            self._out.restart_timer()
             self._until(lambda: self._out.has_credit, "the board takes no data")
             self._blocked = False
         elif self._bye:
@@ -355,7 +325,7 @@ class Link:
         """Raises DeviceRaised, with what the board printed when it ended the session."""
         end = time.monotonic() + _LAST_WORDS
         with suppress(DataLost):
-            while time.monotonic() < end:
+            while not self._output.ended and time.monotonic() < end:
                 self.service(wait=True)
         self._leave()
         raise DeviceRaised("the board ended the session", self._output.last_words())

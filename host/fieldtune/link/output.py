@@ -16,17 +16,18 @@ class Output:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._end = ""
         self._full_stops = 0
+        self._tail = b""
         self.bytes = 0
 
     @property
     def ended(self) -> bool:
-        """Whether the raw REPL has said that the code is at its end: a Ctrl-D behind its output,
-        another behind its traceback."""
-        return self._full_stops >= 2
+        """Whether the code has: the raw REPL puts Ctrl-D behind output and traceback, then ">"."""
+        return self._full_stops >= 2 and self._tail == b"\x04>"
 
     def take(self, data: bytes) -> None:
         self.bytes += len(data)
         self._full_stops += data.count(4)
+        self._tail = (self._tail + data)[-2:]
         text = self._utf8.decode(data).replace("\r", "").replace("\x04", "")
         if text:
             text = "".join(c if c in "\n\t" else printable(c) for c in text)

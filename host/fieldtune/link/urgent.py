@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from fieldtune.link import frame as wire
 from fieldtune.link.frame import Frame, Type
-
-RETRY = 0.25
-RETRY_MAX = 2.0
+from fieldtune.link.window import RETRY, RETRY_MAX
 
 
 @dataclass

@@ -1,9 +1,14 @@
 """Go-back-N, one direction each: what is not acknowledged yet, what has come in order."""
 
+import time
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+RETRY = 0.25  # seconds, doubling ...
+RETRY_MAX = 2.0  # ... up to this
+_NAK_PAUSE = 0.1
 _MASK = 0xFFFF
 
 
@@ -25,14 +30,19 @@ class Tally:
         return self.frames & 0xFFFFFFFF, self.bytes & 0xFFFFFFFF, self.crc
 
 
-@dataclass
 class Outgoing:
     """The sender's side. Sequences count on here; on the wire they wrap at 65536."""
 
-    granted: int = 0
-    acked: int = 0
-    frames: deque[bytes] = field(default_factory=deque)  # encoded, not acknowledged
-    tally: Tally = field(default_factory=Tally)
+    def __init__(self, write: Callable[[bytes], None]):
+        self.granted = 0
+        self.acked = 0
+        self.frames: deque[bytes] = deque()  # encoded, not acknowledged
+        self.tally = Tally()
+        self.carried = 0  # frames put on the line, repeated ones included
+        self.retransmitted = 0
+        self._write = write
+        self._went_back = -_NAK_PAUSE
+        self.restart_timer()
 
     @property
     def next(self) -> int:
@@ -42,20 +52,48 @@ class Outgoing:
     def has_credit(self) -> bool:
         return self.next < self.granted
 
-    def push(self, frame: bytes, payload: bytes) -> None:
-        self.frames.append(frame)
+    def send(self, encoded: bytes, payload: bytes) -> None:
+        """Puts the next frame on the line and keeps it until it is acknowledged."""
+        if not self.frames:
+            self.restart_timer()
+        self.frames.append(encoded)
         self.tally.add(payload)
+        self.carried += 1
+        self._write(encoded)
 
-    def acknowledge(self, sequence: int, credit: int) -> int:
-        """Takes an ACK or a NAK. Returns how many frames it settles, -1 for an outdated one."""
+    def acknowledge(self, sequence: int, credit: int, again: bool) -> None:
+        """Takes an ACK, or with `again` a NAK. Outdated ones change nothing."""
         done = (sequence - self.acked) & _MASK
         if done > len(self.frames):
-            return -1
+            return
         for _ in range(done):
             self.frames.popleft()
+        if done:
+            self.restart_timer()
         self.acked += done
         self.granted = max(self.granted, self.acked + credit)
-        return done
+        if again and time.monotonic() - self._went_back >= _NAK_PAUSE:
+            self.go_back()
+
+    def go_back(self) -> None:
+        """Sends everything again that is not acknowledged."""
+        for encoded in self.frames:
+            self._write(encoded)
+        self.retransmitted += len(self.frames)
+        self.carried += len(self.frames)
+        self._went_back = self._progress = time.monotonic()
+
+    def restart_timer(self) -> None:
+        self._progress = time.monotonic()
+        self._delay = RETRY
+
+    def overdue(self, now: float) -> bool:
+        """Whether there was no progress for too long, which is twice as long the next time."""
+        if now - self._progress < self._delay:
+            return False
+        self._progress = now
+        self._delay = min(2 * self._delay, RETRY_MAX)
+        return True
 
 
 @dataclass
