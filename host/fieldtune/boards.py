@@ -37,6 +37,7 @@ class Board:
     kind: str  # "hardware", "twin" or "simulator"
     chip: str
     core: str
+    port: str  # the MicroPython port that its image is built from
     clock_hz: int
     flash_bytes: int
     ram_bytes: int

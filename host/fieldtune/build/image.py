@@ -56,7 +56,7 @@ def build(
     if found:
         return found
     _check_path(tree.cache())
-    recipe = RECIPES[board.name]
+    recipe = RECIPES[board.port]
     tools.require(recipe.cross)
     with disk_errors(tree.cache()), Lock(f"build-{board.name}", console) as lock:
         present = inputs.read(board, origin, ulab, _compiler(board))
@@ -76,7 +76,7 @@ def current(
     Without compilers the shipped image counts as current whatever the inputs are.
     """
     board = boards.load(board) if isinstance(board, str) else board
-    can_build = not tools.missing(RECIPES[board.name].cross)
+    can_build = not tools.missing(RECIPES[board.port].cross)
     present = inputs.read(board, origin, ulab, _compiler(board) if can_build else "")
     shipped = _load(tree.shipped_images() / board.name, board)
     if can_build:
@@ -89,7 +89,7 @@ def current(
 
 
 def _compiler(board: Board) -> str:
-    recipe = RECIPES[board.name]
+    recipe = RECIPES[board.port]
     return tools.identity(recipe.compiler, recipe.flags, recipe.libraries)
 
 
@@ -98,7 +98,7 @@ def _stored(board: Board, present: Inputs) -> Image | None:
 
 
 def _load(folder: Path, board: Board) -> Image | None:
-    path = folder / RECIPES[board.name].image
+    path = folder / RECIPES[board.port].image
     try:
         record = json.loads((folder / "image.json").read_text(encoding="utf-8"))
         return Image(path=path, **record) if path.is_file() else None
@@ -118,7 +118,7 @@ def _check_path(path: Path) -> None:
 def _build(
     board: Board, present: Inputs, origin: Origin, force: bool, lock: Lock, console: Console
 ) -> Image:
-    recipe = RECIPES[board.name]
+    recipe = RECIPES[board.port]
     folder = tree.cache() / "work" / f"{board.name}-{present.objects_id}"
     whole = folder / "whole"  # there while the objects are those of a build that ended well
     if force:
@@ -153,7 +153,7 @@ def _build(
 
 
 def _store(board: Board, present: Inputs, work: Work) -> Image:
-    recipe = RECIPES[board.name]
+    recipe = RECIPES[board.port]
     final = tree.cache() / "images" / board.name / present.build_id
     with new_folder(final) as folder:
         content = recipe.collect(work, folder)

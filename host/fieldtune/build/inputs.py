@@ -63,7 +63,7 @@ def read(board: Board, origin: Origin, ulab: Path | None, compiler: str) -> Inpu
         files |= _read_tree(tree.source(root), root)
     if ulab is not None:
         files |= _read_ulab(ulab)
-    with_sdk = recipes.RECIPES[board.name].cross
+    with_sdk = recipes.RECIPES[board.port].cross
     return Inputs(files, origin.identity(with_sdk), compiler)
 
 

@@ -1,4 +1,4 @@
-"""How the image of each board is made: commands and options, one recipe a MicroPython port."""
+"""How an image is made: commands and options, one recipe a MicroPython port."""
 
 import shutil
 import sys
@@ -74,7 +74,7 @@ class Unix:
         return (folder / "micropython").read_bytes()
 
 
-class Pico:
+class Rp2:
     """MicroPython's rp2 port, by cmake."""
 
     compiler = "arm-none-eabi-gcc"
@@ -90,10 +90,11 @@ class Pico:
         ulab = work.project / "native_modules" / "ulab" / "micropython.cmake"
         if ulab.is_file():
             modules.append(ulab)
+        folder = work.project / "boards" / work.board.name
         settings = {
-            "MICROPY_BOARD": "FIELDTUNE_PICO",
-            "MICROPY_BOARD_DIR": work.project / "boards" / work.board.name,
-            "MICROPY_FROZEN_MANIFEST": work.project / "boards" / work.board.name / "manifest.py",
+            "MICROPY_BOARD": f"FIELDTUNE_{work.board.name.upper()}",
+            "MICROPY_BOARD_DIR": folder,
+            "MICROPY_FROZEN_MANIFEST": folder / "manifest.py",
             "MICROPY_LIB_DIR": work.project,
             "PICO_BUILD_DOCS": "0",
             "PICO_NO_PICOTOOL": "1",  # it would come from the network; uf2.py makes the UF2
@@ -122,4 +123,4 @@ class Pico:
         return content
 
 
-RECIPES = {"unix": Unix(), "pico": Pico()}
+RECIPES = {"unix": Unix(), "rp2": Rp2()}
