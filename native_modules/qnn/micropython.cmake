@@ -3,8 +3,10 @@ add_library(usermod_qnn INTERFACE)
 file(GLOB QNN_SOURCES CONFIGURE_DEPENDS
     ${CMAKE_CURRENT_LIST_DIR}/*.c
     ${CMAKE_CURRENT_LIST_DIR}/ref/*.c
+    ${CMAKE_CURRENT_LIST_DIR}/m0plus/*.c
+    ${CMAKE_CURRENT_LIST_DIR}/m4/*.c
 )
-# Every file of these is empty for a core that is not its own.
+# core.h and the compiler's macros make every file empty that is for another core.
 file(GLOB QNN_ASSEMBLY CONFIGURE_DEPENDS
     ${CMAKE_CURRENT_LIST_DIR}/m0plus/*.S
     ${CMAKE_CURRENT_LIST_DIR}/m4/*.S

@@ -1,7 +1,7 @@
 QNN_DIR := $(USERMOD_DIR)
 
-SRC_USERMOD_C += $(wildcard $(QNN_DIR)/*.c $(QNN_DIR)/ref/*.c)
-# Every file of these is empty for a core that is not its own.
+SRC_USERMOD_C += $(wildcard $(QNN_DIR)/*.c $(QNN_DIR)/ref/*.c $(QNN_DIR)/m0plus/*.c $(QNN_DIR)/m4/*.c)
+# core.h and the compiler's macros make every file empty that is for another core.
 SRC_USERMOD_LIB_ASM += $(wildcard $(QNN_DIR)/m0plus/*.S $(QNN_DIR)/m4/*.S)
 CFLAGS_USERMOD += -I$(QNN_DIR)
 

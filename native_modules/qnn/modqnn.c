@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The module qnn: objects that train a quantized network, and the integer arithmetic of their scales.
 #include "binding.h"
+#include "core.h"
 #include "pieces.h"
+#include "py/objstr.h"
 
 // scale(m, e) -> the scale m * 2^e; 0 for 0
 static mp_obj_t qnn_scale_(mp_obj_t m, mp_obj_t e) {
@@ -19,6 +21,8 @@ static mp_obj_t qnn_cycles(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(qnn_cycles_obj, qnn_cycles);
 
+static const MP_DEFINE_STR_OBJ(qnn_kernels_obj, QNN_KERNELS);
+
 static const mp_rom_map_elem_t qnn_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qnn) },
     { MP_ROM_QSTR(MP_QSTR_Dense), MP_ROM_PTR(&qnn_type_dense) },
@@ -28,7 +32,7 @@ static const mp_rom_map_elem_t qnn_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_Softmax), MP_ROM_PTR(&qnn_type_softmax) },
     { MP_ROM_QSTR(MP_QSTR_scale), MP_ROM_PTR(&qnn_scale_obj) },
     { MP_ROM_QSTR(MP_QSTR_cycles), MP_ROM_PTR(&qnn_cycles_obj) },
-    { MP_ROM_QSTR(MP_QSTR_KERNELS), MP_ROM_QSTR(MP_QSTR_ref) },
+    { MP_ROM_QSTR(MP_QSTR_KERNELS), MP_ROM_PTR(&qnn_kernels_obj) },
 };
 static MP_DEFINE_CONST_DICT(qnn_globals, qnn_globals_table);
 

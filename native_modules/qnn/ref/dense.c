@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../core.h"
 #include "arithmetic.h"
 
 static int32_t QNN_HOT dot(const int8_t *a, const int8_t *b, uint32_t count) {
@@ -12,7 +13,7 @@ static int32_t QNN_HOT dot(const int8_t *a, const int8_t *b, uint32_t count) {
     return acc;
 }
 
-uint32_t QNN_HOT dense_forward(const dense_t *layer, int8_t *y, const int8_t *x, uint32_t n) {
+uint32_t QNN_HOT REF_DENSE(dense_forward)(const dense_t *layer, int8_t *y, const int8_t *x, uint32_t n) {
     int32_t low = layer->relu ? 0 : -ACTIVATION_MAX;
     uint32_t peak = 0;
     for (; n--; x += layer->cols) {
@@ -59,7 +60,7 @@ static int32_t QNN_HOT column_dot(const int8_t *e, const int8_t *w, uint32_t row
     return acc;
 }
 
-uint32_t QNN_HOT dense_dx(const dense_dx_t *layer, int8_t *dx, const int8_t *e, const int8_t *mask, uint32_t n) {
+uint32_t QNN_HOT REF_DENSE(dense_dx)(const dense_dx_t *layer, int8_t *dx, const int8_t *e, const int8_t *mask, uint32_t n) {
     uint32_t peak = 0;
     for (; n--; e += layer->rows) {
         for (uint32_t k = 0; k < layer->cols; k++, dx++) {

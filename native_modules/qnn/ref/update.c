@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../core.h"
 #include "../random.h"
 #include "arithmetic.h"
 
@@ -21,7 +22,7 @@ static int32_t QNN_HOT gradient(const int8_t *dy, const int8_t *x, uint32_t n, u
     return g;
 }
 
-uint64_t QNN_HOT dense_update(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n,
+uint64_t QNN_HOT REF_DENSE(dense_update)(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n,
     uint32_t first, uint32_t end) {
     uint32_t rows = layer->rows, cols = layer->cols;
     uint64_t power = 0;
