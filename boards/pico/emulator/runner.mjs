@@ -4,7 +4,8 @@
 // Both ways go frames: type (1 byte), length (2 bytes, little endian), payload.
 //   1  data of the serial port
 //   2  to the board: state of the port: open (1 byte), baud (4 bytes)
-//   3  from the board: what happened, as text: "reset", "bootsel", "dead REASON"
+//   3  from the board: what happened, as text: "up" (the firmware is on USB and has nothing
+//     more to do, or is at it for a while), "reset", "bootsel", "dead REASON"
 //   4  to the board: whether its output has to wait (1 byte)
 // The process ends with the socket, and when the chip leaves its firmware (bootsel, dead).
 import fs from 'node:fs';
@@ -20,6 +21,7 @@ const HEADER_BYTES = 3;
 const SOCKET_FD = 0;
 const SLICE_CYCLES = 100_000; // about 1.5 ms between looks at the socket
 const INPUT_LIMIT = 4096; // bytes for the board that wait here before the socket has to
+const BUSY_START_MS = 2000; // a program in the flash may never rest
 const MAX_SLEEP_MS = 2 ** 31 - 1;
 
 const socket = new net.Socket({ fd: SOCKET_FD, readable: true, writable: true, highWaterMark: 4096 });
@@ -27,6 +29,8 @@ let received = Buffer.alloc(0);
 let timer = null;
 let finished = false;
 let throttled = false; // by the other end of the socket
+let connectedAt = 0; // ms, when USB came up after power-on
+let up = false;
 
 function send(type, payload) {
   const frame = Buffer.alloc(HEADER_BYTES + payload.length);
@@ -99,9 +103,23 @@ function schedule(sleep) {
   }
 }
 
+function tellWhenUp(resting) {
+  if (!pico.usb.connected) {
+    return;
+  }
+  connectedAt ||= performance.now();
+  if (resting || performance.now() - connectedAt > BUSY_START_MS) {
+    up = true;
+    send(EVENT, Buffer.from('up'));
+  }
+}
+
 function loop() {
   timer = null;
   const sleep = pico.run(SLICE_CYCLES);
+  if (!up && !finished) {
+    tellWhenUp(sleep > 1);
+  }
   if (pico.usb.outputBytes < INPUT_LIMIT && socket.isPaused()) {
     socket.resume();
   }

@@ -2,7 +2,7 @@
 
     python -m fieldtune.emulate.keeper NAME READY_FD
 
-Writes "ready" to READY_FD when the port is there. Ends on SIGTERM.
+Writes "ready" to READY_FD when the board is up. Ends on SIGTERM.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ from fieldtune.emulate.serial_port import SerialPort
 
 CLOSED_POLL_MS = 25  # how soon an opened port is noticed: the kernel has no event for it
 DRIVE_POLL_MS = 50
+START_SECONDS = 10.0  # for firmware to come up on USB; some never does
 OUTPUT_LIMIT = 4096  # bytes from the board that wait here before the board has to
 RESTARTS = 3  # of a simulator that ends ...
 RESTART_SECONDS = 1.0  # ... sooner than this
@@ -26,8 +27,9 @@ RESTART_SECONDS = 1.0  # ... sooner than this
 class Keeper:
     """One board. `run` returns when it was told to stop or its program cannot go on."""
 
-    def __init__(self, board: record.EmulatedBoard):
+    def __init__(self, board: record.EmulatedBoard, ready_fd: int):
         self.board = board
+        self.ready = open(ready_fd, "w")
         self.emulator = boards.load(board.board).emulator
         self.runtime = runtime.prepare() if self.emulator == "rp2040js" else None
         self.port = SerialPort(board.device)
@@ -47,6 +49,7 @@ class Keeper:
         self.stopping = True
 
     def run(self) -> None:
+        self.power_on()
         while not self.stopping:
             self.wait()
             if self.port.update():
@@ -55,13 +58,16 @@ class Keeper:
             self.port_to_board()
             if self.drive and self.drive.poll():
                 self.image_copied()
+            if self.starting_for_too_long():
+                self.set_state(record.RUNNING)
         self.power_off()
 
     def wait(self) -> None:
         """Sleeps until there is something to do."""
         poll = select.poll()
         poll.register(self.signals, select.POLLIN)
-        timeout = DRIVE_POLL_MS if self.drive else None
+        waiting = self.drive or self.board.state == record.STARTING
+        timeout = DRIVE_POLL_MS if waiting else None
         if self.port.is_open:
             wanted = 0 if self.machine and self.machine.pending else select.POLLIN
             wanted |= select.POLLOUT if self.output else 0
@@ -118,12 +124,19 @@ class Keeper:
             self.enter_bootsel()
             return
         self.machine.set_line(self.port.is_open, self.port.baud)
-        self.set_state(record.RUNNING)
+        chip = self.emulator == "rp2040js"  # which says itself when it is up
+        self.set_state(record.STARTING if chip else record.RUNNING)
+
+    def starting_for_too_long(self) -> bool:
+        busy = time.monotonic() - self.machine_started
+        return self.board.state == record.STARTING and busy > START_SECONDS
 
     def event(self, text: str) -> None:
         self.log(text)
         what = text.split()[0]
-        if what == "bootsel":
+        if what == "up":
+            self.set_state(record.RUNNING)
+        elif what == "bootsel":
             self.drop_machine()
             self.enter_bootsel()
         elif what == "dead":
@@ -166,6 +179,9 @@ class Keeper:
     def set_state(self, state: str) -> None:
         self.board.state = state
         self.board.save()
+        if state in (record.RUNNING, record.BOOTSEL) and not self.ready.closed:
+            self.ready.write("ready")
+            self.ready.close()
 
     def log(self, line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
@@ -178,11 +194,7 @@ def main(name: str, ready_fd: str) -> int:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     board.pid = os.getpid()
     board.started = process.start_time(board.pid)
-    keeper = Keeper(board)
-    keeper.power_on()
-    with open(int(ready_fd), "w") as ready:
-        ready.write("ready")
-    keeper.run()
+    Keeper(board, int(ready_fd)).run()
     return 0
 
 

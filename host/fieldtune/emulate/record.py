@@ -9,7 +9,8 @@ from pathlib import Path
 from fieldtune import tree
 from fieldtune.emulate import bootsel, process
 
-RUNNING, BOOTSEL, HALTED, STOPPED = "running", "bootsel", "halted", "stopped"
+STARTING, RUNNING, BOOTSEL = "starting", "running", "bootsel"
+HALTED, STOPPED = "halted", "stopped"
 
 
 @dataclass
