@@ -1,6 +1,8 @@
 """The boards that are present: plugged in and emulated, running and waiting for an image."""
 
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from fieldtune.text import printable
 
 REAL, EMULATED = "real", "emulated"
 RUNNING, BOOTSEL = record.RUNNING, record.BOOTSEL
+INFO = "INFO_UF2.TXT"
+MOUNTS = Path("/proc/mounts")
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,38 @@ def _ports() -> list[Device]:
 
 
 def _drives() -> list[Device]:
-    from fieldtune.flash import uf2_drive
-
     return [
         Device(board.name, REAL, drive.name, BOOTSEL, drive=drive)
         for board in boards.all()
-        if board.flash_method == "uf2"
-        for drive in uf2_drive.mounted(board)
+        for drive in drives(board)
+    ]
+
+
+def drives(board: boards.Board) -> list[Path]:
+    """The mounted BOOTSEL drives of real boards of this kind, told by their INFO_UF2.TXT."""
+    if board.flash_method != "uf2":
+        return []
+    return [point for point in _mount_points() if _is_drive_of(point, board)]
+
+
+def _is_drive_of(folder: Path, board: boards.Board) -> bool:
+    try:
+        text = (folder / INFO).read_text(errors="replace")
+    except OSError:
+        return False
+    return bool(re.search(rf"^Board-ID: {re.escape(board.usb.drive)}\s*$", text, re.MULTILINE))
+
+
+def _mount_points() -> list[Path]:
+    """Mounted FAT file systems, which is what a drive is; looking into others could hang."""
+    if sys.platform == "darwin":
+        return sorted(Path("/Volumes").iterdir())
+    rows = [line.split() for line in MOUNTS.read_text().splitlines()]
+    # The kernel writes a blank as \040.
+    return [
+        Path(row[1].encode().decode("unicode_escape"))
+        for row in rows
+        if len(row) > 2 and row[2] in ("vfat", "msdos")
     ]
 
 

@@ -49,7 +49,7 @@ def _flash_uf2(
     image = uf2.load(path, board)
     drive = device.drive
     if device.state != BOOTSEL:
-        present = uf2_drive.mounted(board)
+        present = devices.drives(board)
         console.info(f"rebooting the board on {device.port} into BOOTSEL")
         bootsel.enter(device, console)
         drive = uf2_drive.wait_for(lambda: _drive(device, board, present), board, timeout)
@@ -70,7 +70,7 @@ def _drive(device: Device, board: Board, present: list[Path]) -> Path | None:
     if device.kind == EMULATED:
         known = record.load(device.name)
         return known.drive if known and known.state == BOOTSEL else None
-    new = [drive for drive in uf2_drive.mounted(board) if drive not in present]
+    new = [drive for drive in devices.drives(board) if drive not in present]
     return new[0] if new else None
 
 

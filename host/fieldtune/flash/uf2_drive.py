@@ -1,9 +1,6 @@
-"""A board's BOOTSEL drive: where it is mounted, and an image copied to it."""
+"""A board's BOOTSEL drive: waiting for it, copying to it."""
 
 import os
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +9,9 @@ from fieldtune.boards import Board
 from fieldtune.console import Console
 from fieldtune.errors import DataLost, TimedOut
 
-INFO = "INFO_UF2.TXT"
 CHUNK_BYTES = 16384
 POLL_SECONDS = 0.1
 LABELS = Path("/dev/disk/by-label")
-
-
-def mounted(board: Board) -> list[Path]:
-    """The mounted drives of this kind of board, told by what is written in INFO_UF2.TXT."""
-    return [drive for drive in _mount_points() if _is_of(drive, board)]
 
 
 def wait_for(find: Callable[[], Path | None], board: Board, timeout: float) -> Path:
@@ -28,7 +19,7 @@ def wait_for(find: Callable[[], Path | None], board: Board, timeout: float) -> P
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         drive = find()
-        if drive and (drive / INFO).is_file():
+        if drive:
             return drive
         time.sleep(POLL_SECONDS)
     label = LABELS / board.usb.drive
@@ -69,27 +60,3 @@ def _sync(fd: int) -> None:
         os.fsync(fd)
     except OSError:
         return
-
-
-def _is_of(drive: Path, board: Board) -> bool:
-    try:
-        text = (drive / INFO).read_text(errors="replace")
-    except OSError:
-        return False
-    return bool(re.search(rf"^Board-ID: {re.escape(board.usb.drive)}\s*$", text, re.MULTILINE))
-
-
-def _mount_points() -> list[Path]:
-    if sys.platform == "darwin":
-        return sorted(Path("/Volumes").iterdir())
-    try:
-        lines = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        lines = subprocess.run(["mount"], capture_output=True, text=True).stdout.splitlines()
-    # FAT is what the drive has; looking into network mounts could hang.
-    rows = [line.split() for line in lines]
-    return [
-        Path(row[1].encode().decode("unicode_escape"))
-        for row in rows
-        if len(row) > 2 and row[2] in ("vfat", "msdos")
-    ]
