@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 
+from fieldtune.commands import target
 from fieldtune.console import Console
 from fieldtune.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--board", help="the board's kind, when more than one is present")
-    parser.add_argument("--emulated", action="store_true", default=None, help="not a real one")
+    target.configure(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -20,9 +20,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "standard input is no terminal" if not args.json else "--json asks for a document",
             "host run FILE runs a script",
         )
-    from fieldtune import devices
-
-    device = devices.find(board=args.board, port=args.device, emulated=args.emulated)
+    device = target.find(args)
     console.info(f"{device.board} on {device.port}; Ctrl-X leaves")
     mpremote = [sys.executable, "-m", "mpremote", "connect", str(device.port), "repl"]
     os.execv(mpremote[0], mpremote)

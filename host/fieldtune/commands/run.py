@@ -9,6 +9,7 @@ import math
 import sys
 from pathlib import Path
 
+from fieldtune.commands import target
 from fieldtune.console import Console
 from fieldtune.errors import FieldtuneError, UsageError
 
@@ -16,8 +17,7 @@ STOPS_WITHIN = 5.0  # seconds that an interrupted script has for its `finally`
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--board", help="the board's kind, when more than one is present")
-    parser.add_argument("--emulated", action="store_true", default=None, help="not a real one")
+    target.configure(parser)
     parser.add_argument("file", metavar="FILE", help="the script; - reads standard input")
     parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="its sys.argv")
 
@@ -25,10 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     script = read(args.file)
 
-    from fieldtune import devices
     from fieldtune.link.repl import Repl
 
-    device = devices.find(board=args.board, port=args.device, emulated=args.emulated)
+    device = target.find(args)
     output = bytearray()
 
     def consume(data: bytes) -> None:
