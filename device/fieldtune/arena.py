@@ -1,8 +1,18 @@
 """One block of memory for a task's tensors, laid out by the host's planner."""
 
+import gc
+
 from micropython import const
 
 _ALIGNMENT = const(4)
+
+
+def _allocated(size):
+    gc.collect()
+    try:
+        return bytearray(size)
+    except (MemoryError, OverflowError):
+        raise MemoryError("the arena needs %d bytes, %d are free" % (size, gc.mem_free()))
 
 
 class Arena:
@@ -14,7 +24,7 @@ class Arena:
 
     def __init__(self, plan):
         self._offsets = plan["tensors"]
-        self._view = memoryview(bytearray(plan["bytes"]))
+        self._view = memoryview(_allocated(plan["bytes"]))
 
     def take(self, key, size):
         """`size` bytes of the tensor `key`."""

@@ -1,9 +1,14 @@
 """A model on the board: load, fit, score, save."""
 
+from micropython import const
 
 from fieldtune import model_file
+from fieldtune.description import check_plan, is_int
 from fieldtune.graph import Graph
 from fieldtune.trainer import RATE_BITS, Trainer
+
+_RATE_LIMIT = const(64)
+_FINITE = 1e38
 
 
 class Model:
@@ -22,32 +27,42 @@ class Model:
     def partial_fit(self, x, y=None, rate=0.004, seed=None):
         """One pass over x: the unlabelled task `finetune`, or `head` where labels are given.
 
-        Returns the mean loss per sample in nats.
+        Returns the mean loss per sample in nats. Raises ValueError, before anything is trained, where x or y is wrong.
         """
+        if not 0 <= rate < _RATE_LIMIT:
+            raise ValueError("a rate is 0 or more, and under %d" % _RATE_LIMIT)
+        x, y = self._samples(x), self._labels(x, y)
         trainer = self._trainer("finetune" if y is None else "head", y is not None, seed)
-        trainer._rate = int(rate * (1 << RATE_BITS) + 0.5)
+        trainer.rate = min(int(rate * (1 << RATE_BITS) + 0.5), (_RATE_LIMIT << RATE_BITS) - 1)
         sums = self._feed(trainer, x, y)
         loss = sums["reconstruction"] if y is None else sums["class"]
         return loss / 256 / sums["samples"]
 
     def score(self, x, y):
         """The share of samples whose class is predicted right."""
+        x, y = self._samples(x), self._labels(x, y)
         sums = self._feed(self._trainer("evaluate", True), x, y)
         return sums["correct"] / sums["samples"]
 
     def predict(self, x):
         """The class of every sample, as bytes."""
+        x = self._samples(x)
+        self._classes()
         trainer = self._trainer("evaluate", False)
-        found = bytearray()
-        for row in self._rows(x):
-            trainer.feed(row)
+        trainer.restart()
+        found, size = bytearray(), trainer.batch * self.graph.input_width
+        for at in range(0, len(x), size):
+            part = x[at : at + size]
+            trainer.feed(part)
             trainer.run()
-            found.extend(trainer.classes(1))
+            found.extend(trainer.classes(len(part) // self.graph.input_width))
         return bytes(found)
 
     def reconstruction_error(self, x):
         """The mean reconstruction loss per sample in nats: large where x is unlike what the model was trained on."""
-        sums = self._feed(self._trainer("evaluate", False), x, None)
+        if not self._has("bernoulli"):
+            raise ValueError("the model has no reconstruction")
+        sums = self._feed(self._trainer("evaluate", False), self._samples(x), None)
         return sums["reconstruction"] / 256 / sums["samples"]
 
     def save(self, path):
@@ -56,8 +71,14 @@ class Model:
 
     def trainer(self, name, plan=None, **options):
         """A Trainer for a task, with the file's plan or another of the same form."""
-        plans = self.description["plan"] if plan is None else plan
-        return Trainer(self, name, plans[name], plans["batch"], **options)
+        tasks = self.description["tasks"]
+        if name not in tasks:
+            raise ValueError("the model has no task " + str(name))
+        if plan is None:
+            plan = self.description["plan"]
+        else:
+            check_plan(plan, tasks)
+        return Trainer(self, name, plan[name], plan["batch"], **options)
 
     def _trainer(self, name, labelled, seed=None):
         # One task is bound at a time: the operators hold the tensors of the last one.
@@ -69,37 +90,66 @@ class Model:
         return self._trainers[key]
 
     def _feed(self, trainer, x, y):
-        trainer.reset()
-        for i, row in enumerate(self._rows(x)):
-            trainer.feed(row if y is None else bytes(row) + bytes((y[i],)))
+        trainer.restart()
+        if y is None:
+            trainer.feed(x)
+        else:
+            width = self.graph.input_width
+            record = bytearray(width + 1)
+            for i, label in enumerate(y):
+                record[:width] = x[i * width : (i + 1) * width]
+                record[width] = label
+                trainer.feed(record)
         trainer.run()
-        if trainer.sums["samples"] == 0:
-            raise ValueError("no samples")
         return trainer.sums
 
-    def _rows(self, x):
+    def _samples(self, x):
+        """x as int8 rows behind one another. Raises ValueError where it is not whole rows of finite numbers."""
         width = self.graph.input_width
-        if isinstance(x, (bytes, bytearray, memoryview)):
-            if len(x) % width:
-                raise ValueError("a sample has %d bytes" % width)
-            view = memoryview(x)
-            for at in range(0, len(x), width):
-                yield view[at : at + width]
-        else:
-            for row in x:
-                yield self._quantize(row, width)
+        if not isinstance(x, (bytes, bytearray, memoryview)):
+            try:
+                x = self._quantized(x, width)
+            except TypeError:
+                raise ValueError("samples are bytes, or rows of numbers")
+        if len(x) == 0:
+            raise ValueError("no samples")
+        if len(x) % width:
+            raise ValueError("a sample has %d bytes" % width)
+        return memoryview(x)
 
-    def _quantize(self, row, width):
-        if len(row) != width:
-            raise ValueError("a sample has %d values" % width)
+    def _quantized(self, rows, width):
         scale = self.graph.input_scale
         step = (scale & 0xFFFF) * 2.0 ** (scale >> 16)
-        quantized = bytearray(width)
-        for i, value in enumerate(row):
-            if not -1e30 < value < 1e30:
-                raise ValueError("NaN or infinity in a sample")
-            quantized[i] = max(-127, min(127, round(value / step))) & 0xFF
-        return quantized
+        lowest = 0 if self._has("bernoulli") else -127  # probabilities are not negative
+        found, quantized = bytearray(), bytearray(width)
+        for row in rows:
+            if len(row) != width:
+                raise ValueError("a sample has %d values" % width)
+            for i, value in enumerate(row):
+                if not -_FINITE < value < _FINITE:
+                    raise ValueError("NaN or infinity in a sample")
+                quantized[i] = round(max(lowest, min(127, value / step))) & 0xFF
+            found.extend(quantized)
+        return found
+
+    def _labels(self, x, y):
+        """y, or ValueError where it is not one class for each sample of x."""
+        if y is None:
+            return None
+        classes = self._classes()
+        n = len(x) // self.graph.input_width
+        if len(y) != n or not all(is_int(label, 0, classes - 1) for label in y):
+            raise ValueError("labels are %d integers of 0 to %d" % (n, classes - 1))
+        return y
+
+    def _classes(self):
+        for node in self.description["nodes"]:
+            if node["op"] == "softmax":
+                return self.graph.widths[node["input"]]
+        raise ValueError("the model has no classes")
+
+    def _has(self, op):
+        return any(node["op"] == op for node in self.description["nodes"])
 
 
 def load(path):

@@ -6,9 +6,11 @@ import struct
 from array import array
 from micropython import const
 
+from fieldtune import description
+from fieldtune.description import is_scale, require
+
 _HEADER_LIMIT = const(8192)
-_NODE_LIMIT = const(64)
-_WIDTH_LIMIT = const(4096)
+_STATES = {"dense": 5, "latent": 3}  # ranges that training has learned; a loss has one
 _ITEM = {"I8": 1, "I32": 4}
 
 
@@ -21,68 +23,25 @@ def _dumps(value):
     return json.dumps(value)
 
 
-def _check(condition, what):
-    if not condition:
-        raise ValueError("model file: " + what)
-
-
-def _width(value):
-    _check(isinstance(value, int) and 1 <= value <= _WIDTH_LIMIT, "width")
-    return value
-
-
-def _known(widths, name):
-    _check(isinstance(name, str) and name in widths, "unknown input")
-    return widths[name]
-
-
 def shapes(graph):
-    """{tensor name: (dtype, shape)} of a graph. Raises ValueError for a graph that makes no sense."""
-    _check(isinstance(graph, dict) and graph.get("format") == 1, "format")
-    nodes = graph.get("nodes")
-    _check(isinstance(nodes, list) and len(nodes) <= _NODE_LIMIT, "nodes")
-    try:
-        widths = {"input": _width(graph["input"]["width"])}
-        found = {}
-        for node in nodes:
-            _node_shapes(node, widths, found)
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError("model file: nodes")
+    """{tensor name: (dtype, shape)} of a graph. Raises ValueError for a graph that breaks the rules."""
+    widths, found = description.check(graph), {}
+    for node in graph["nodes"]:
+        name = node["name"]
+        if node["op"] == "dense":
+            rows = node["width"]
+            found[name + ".weight"] = ("I8", [rows, widths[node["input"]]])
+            found[name + ".scale"] = ("I32", [rows])
+            found[name + ".bias"] = ("I32", [rows])
+        found[name + ".state"] = ("I32", [_STATES.get(node["op"], 1)])
     return found
-
-
-def _node_shapes(node, widths, found):
-    op, name = node["op"], node["name"]
-    _check(isinstance(name, str) and 1 <= len(name) <= 40 and name not in widths, "name")
-    if op == "dense":
-        cols, rows = _known(widths, node["input"]), _width(node["width"])
-        found[name + ".weight"] = ("I8", [rows, cols])
-        found[name + ".scale"] = ("I32", [rows])
-        found[name + ".bias"] = ("I32", [rows])
-        found[name + ".state"] = ("I32", [5])
-        widths[name] = rows
-    elif op == "latent":
-        width = _known(widths, node["mu"])
-        _check(_known(widths, node["logvar"]) == width, "latent widths")
-        found[name + ".state"] = ("I32", [3])
-        widths[name] = width
-    elif op == "bernoulli":
-        _check(_known(widths, node["input"]) == _known(widths, node["target"]), "target width")
-        found[name + ".state"] = ("I32", [1])
-        widths[name] = 0
-    elif op == "softmax":
-        _check(_known(widths, node["input"]) <= 256, "classes")
-        found[name + ".state"] = ("I32", [1])
-        widths[name] = 0
-    else:
-        raise ValueError("model file: unknown operator")
 
 
 def _read_header(file, size):
     head = file.read(8)
-    _check(len(head) == 8, "truncated")
+    require(len(head) == 8, "truncated")
     length, high = struct.unpack("<II", head)
-    _check(high == 0 and 2 <= length <= _HEADER_LIMIT and 8 + length <= size, "not a safetensors file")
+    require(high == 0 and 2 <= length <= _HEADER_LIMIT and 8 + length <= size, "not a safetensors file")
     try:
         header = json.loads(file.read(length))
         graph = json.loads(header.pop("__metadata__")["fieldtune"])
@@ -93,18 +52,26 @@ def _read_header(file, size):
 
 def _extent(entry, dtype, shape, available):
     """Checked (offset, bytes) of a tensor."""
-    _check(isinstance(entry, dict), "tensor")
-    _check(entry.get("dtype") == dtype and entry.get("shape") == shape, "tensor type or shape")
+    require(isinstance(entry, dict), "tensor")
+    require(entry.get("dtype") == dtype and entry.get("shape") == shape, "tensor type or shape")
     offsets = entry.get("data_offsets")
-    _check(isinstance(offsets, list) and len(offsets) == 2, "tensor offsets")
+    require(isinstance(offsets, list) and len(offsets) == 2, "tensor offsets")
     first, end = offsets
     length = _ITEM[dtype]
     for n in shape:
         length *= n
-    _check(isinstance(first, int) and isinstance(end, int), "tensor offsets")
-    _check(0 <= first and end - first == length and end <= available, "tensor offsets")
-    _check(first % _ITEM[dtype] == 0, "tensor alignment")
+    require(isinstance(first, int) and isinstance(end, int), "tensor offsets")
+    require(0 <= first and end - first == length and end <= available, "tensor offsets")
+    require(first % _ITEM[dtype] == 0, "tensor alignment")
     return first, length
+
+
+def _check_values(name, data):
+    if name.endswith(".weight"):
+        require(b"\x80" not in data, "a weight of -128 in " + name)
+    elif not name.endswith(".bias"):
+        unset = name.endswith(".state")
+        require(all(is_scale(value) or (unset and value == 0) for value in data), "a scale of " + name)
 
 
 def read(path):
@@ -116,18 +83,19 @@ def read(path):
     with open(path, "rb") as file:
         header, graph, start = _read_header(file, size)
         wanted = shapes(graph)
-        _check(set(wanted) == set(header), "tensors missing or too many")
+        require(set(wanted) == set(header), "tensors missing or too many")
         extents = [(_extent(header[name], *wanted[name], size - start), name) for name in wanted]
         extents.sort()
         tensors, end = {}, 0
         for (first, length), name in extents:
-            _check(first >= end, "tensors overlap")
+            require(first == end, "tensors overlap, or have a gap")
             end = first + length
             data = bytearray(length) if wanted[name][0] == "I8" else array("i", bytes(length))
             file.seek(start + first)
-            _check(file.readinto(data) == length, "truncated")
+            require(file.readinto(data) == length, "truncated")
+            _check_values(name, data)
             tensors[name] = data
-    _check(start + end == size, "bytes beyond the tensors")
+    require(start + end == size, "bytes beyond the tensors")
     return graph, tensors
 
 
@@ -145,12 +113,25 @@ def write(path, graph, tensors):
             "data_offsets": [offset, offset + length],
         }
         offset += length
-    text = _dumps(header)
-    text += " " * (-len(text) % 8)
-    _check(len(text) <= _HEADER_LIMIT, "header")
-    with open(path + ".new", "wb") as file:
-        file.write(struct.pack("<II", len(text), 0))
-        file.write(text)
-        for name in names:
-            file.write(tensors[name])
-    os.rename(path + ".new", path)
+    text = _dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    require(len(text) <= _HEADER_LIMIT, "header")
+    part = path + ".new"
+    try:
+        with open(part, "wb") as file:
+            file.write(struct.pack("<II", len(text), 0))
+            file.write(text)
+            for name in names:
+                file.write(tensors[name])
+        os.rename(part, path)
+    except OSError:
+        remove(part)
+        raise
+
+
+def remove(path):
+    """Deletes a file, if it is there."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass

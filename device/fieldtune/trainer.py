@@ -12,26 +12,30 @@ _FINAL_RATE = const(13)  # a decaying rate ends at 13/256 of its start
 class Trainer:
     """Runs the task `name` of a model, batch by batch.
 
-    rate: learning rate * 2^24; total: the steps over which it decays linearly to a twentieth, 0 for a constant rate.
+    rate: learning rate * 2^24, 0 to 2^30 - 1; can be set between steps.
+    total: the steps over which it decays linearly to a twentieth, 0 for a constant rate.
     labelled: every sample is followed by a byte, its class.
     """
 
     def __init__(self, model, name, plan, batch, rate=0, total=0, seed=0, labelled=False):
-        tasks = model.description["tasks"]
-        if name not in tasks:
-            raise ValueError("unknown task: " + name)
         self._model = model
-        self._task = Task(model.graph, tasks[name], plan, batch)
+        self._task = Task(model.graph, model.description["tasks"][name], plan, batch)
         self._clock = Clock(seed, model.description.get("step", 0))
         self._clock.training = bool(self._task.train)
         self._clock.labelled = labelled
         if self._clock.training and not labelled and hasattr(self._task.loss, "correct"):
             raise ValueError("this task needs labels")
-        self._rate, self._total, self._taken = rate, total, 0
+        self.rate, self._total, self._taken = rate, total, 0
         self._width = model.graph.input_width
         self._record = self._width + (1 if labelled else 0)
         self._fill = 0
+        self.batch = batch
         self.samples = 0
+        self.reset()
+
+    def restart(self):
+        """Drops the samples that wait for a full batch and starts the sums anew."""
+        self._fill = 0
         self.reset()
 
     def reset(self):
@@ -82,7 +86,7 @@ class Trainer:
         self._count(n, (qnn.cycles() - before) & 0x3FFFFFFF)
 
     def _present_rate(self):
-        rate = self._rate
+        rate = self.rate
         if self._total:
             progress = min(256, self._taken * 256 // self._total)
             rate = rate * (256 + _FINAL_RATE - progress) >> 8
