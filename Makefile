@@ -24,6 +24,7 @@ test: lint
 
 bench: $(DONE)/test
 	$(BIN)/host bench $(BENCH)
+	$(BIN)/pytest tests/bench
 
 lint: $(DONE)/test
 	$(BIN)/ruff check host tests
