@@ -8,6 +8,7 @@ import numpy as np
 from fieldtune.errors import DataLost
 from fieldtune.model import scale
 from fieldtune.model.graph import Graph
+from fieldtune.stream.interrupt import Interrupt
 from fieldtune.stream.session import Session
 
 RATE_BITS = 24
@@ -81,7 +82,7 @@ def run(
 ) -> Outcome:
     """Runs a task over `blocks` of records (see records()). `total` samples set the decay.
 
-    Ctrl-C stops the board. Raises DataLost when the board ran fewer samples than it was sent.
+    Ctrl-C stops the board, a second one waits for nothing. Raises DataLost when the board ran fewer samples than it was sent.
     """
     gathered = []
 
@@ -93,14 +94,14 @@ def run(
     session.on_metrics = gather
     started = session.start(**_request(settings, plan, total))
     sent = 0
-    try:
-        for piece in _pieces(blocks, session.link.payload_max):
+    with Interrupt() as interrupt:
+        for piece in interrupt.until_asked(_pieces(blocks, session.link.payload_max)):
             session.samples(piece.tobytes())
             sent += len(piece)
             on_sent(len(piece))
-    except KeyboardInterrupt:
-        # Overtakes what is queued; the counts and the model so far are still fetched.
-        session.link.stop()
+        if interrupt.asked:
+            # Overtakes what is queued; the counts and the model so far are still fetched.
+            session.link.stop()
     finished = session.finish()
     stopped, done = bool(finished.get("stopped")), int(finished["samples"])
     if done != sent and not stopped:

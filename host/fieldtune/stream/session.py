@@ -38,6 +38,7 @@ class Session:
         self.on_metrics: Callable[[dict], None] = lambda record: None
         self._reply = bytearray()
         self._replies: deque[dict] = deque()
+        self._requests = 0
         self._file = bytearray()
         self._repl = Repl(port, timeout)
         try:
@@ -110,6 +111,8 @@ class Session:
 
     def request(self, message: dict) -> dict:
         """Sends a message and waits for its reply."""
+        self._requests += 1
+        message = {**message, "id": self._requests}
         text = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         for at in range(0, len(text), self.link.payload_max):
             self.link.send(CONTROL, text[at : at + self.link.payload_max])
@@ -121,9 +124,13 @@ class Session:
             self._take(item, "")
 
     def _wait_for_reply(self) -> dict:
-        while not self._replies:
-            self._take(self.link.receive(self._timeout), "the board does not reply")
-        reply = self._replies.popleft()
+        while True:
+            while not self._replies:
+                self._take(self.link.receive(self._timeout), "the board does not reply")
+            reply = self._replies.popleft()
+            # One to an earlier request may be left where that ended with an error about samples.
+            if reply.get("id", self._requests) == self._requests:
+                break
         if "error" in reply:
             kind, message = printable(reply["error"]), printable(reply.get("message", ""))
             raise DeviceRaised(f"the board refused: {kind}", message)
@@ -159,7 +166,7 @@ class Session:
 def _object(text: bytes) -> dict:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise FieldtuneError(
