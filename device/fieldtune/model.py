@@ -78,7 +78,14 @@ class Model:
             plan = self.description["plan"]
         else:
             check_plan(plan, tasks)
+        # Operators hold the memory of the task that they are bound to: new ones let go of it.
+        self.graph = Graph(self.description, self.tensors)
         return Trainer(self, name, plan[name], plan["batch"], **options)
+
+    def check(self):
+        """Raises ValueError where a task's plan lacks something, MemoryError where its arena does not fit."""
+        for task in self.description["tasks"]:
+            self.trainer(task, labelled=True)
 
     def _trainer(self, name, labelled, seed=None):
         # One task is bound at a time: the operators hold the tensors of the last one.

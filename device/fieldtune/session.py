@@ -10,10 +10,11 @@ import time
 from binascii import hexlify
 from micropython import const
 
-from fieldtune import model_file
 from fieldtune.board import board
+from fieldtune.description import is_int
 from fieldtune.link import Link
 from fieldtune.model import load
+from fieldtune.model_file import remove
 
 _CONTROL = const(0)
 _SAMPLES = const(1)
@@ -21,19 +22,14 @@ _FILE = const(2)
 _METRICS = const(3)
 
 _MESSAGE_LIMIT = const(8192)
+_FILE_LIMIT = const(1 << 24)
+_INT_LIMIT = const(0x3FFFFFFF)
 MODEL = "model.safetensors"  # as it was pushed
 ADAPTED = "adapted.safetensors"  # as training left it
 
 
 def _dumps(value):
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _remove(path):
-    try:
-        os.remove(path)
-    except OSError:
-        pass
 
 
 def _digest(path):
@@ -49,12 +45,22 @@ def _digest(path):
 
 
 def current():
-    """The file of the model in use: the adapted one if there is one."""
-    try:
-        os.stat(ADAPTED)
-        return ADAPTED
-    except OSError:
-        return MODEL
+    """The file of the model in use: the adapted one if there is one. Raises ValueError where there is none."""
+    for name in (ADAPTED, MODEL):
+        try:
+            os.stat(name)
+            return name
+        except OSError:
+            pass
+    raise ValueError("there is no model on the board yet: host push sends one")
+
+
+def _number(message, key, low, high):
+    """A number of a request. Raises ValueError."""
+    value = message.get(key)
+    if not is_int(value, low, high):
+        raise ValueError("request: " + key)
+    return value
 
 
 class _Incoming:
@@ -78,17 +84,17 @@ class _Incoming:
             if self._left or sha256 != self._sha256:
                 raise ValueError("file damaged on the way")
             gc.collect()
-            model_file.read(self._part)
+            load(self._part).check()
             os.rename(self._part, MODEL)
-            _remove(ADAPTED)
+            remove(ADAPTED)
         except Exception:
-            _remove(self._part)
+            remove(self._part)
             raise
         return {"ok": "pushed", "bytes": size, "sha256": sha256}
 
     def abandon(self):
         self._file.close()
-        _remove(self._part)
+        remove(self._part)
 
 
 class Session:
@@ -97,6 +103,7 @@ class Session:
     def __init__(self, link):
         self._link = link
         self._message = bytearray()
+        self._id = None  # of the request that is being answered
         self._incoming = None
         self._model = None
         self._trainer = None
@@ -123,6 +130,7 @@ class Session:
                 self._incoming.abandon()
 
     def _take(self, channel, payload):
+        self._id = None
         try:
             if channel == _SAMPLES:
                 self._samples(payload)
@@ -144,6 +152,8 @@ class Session:
         self._reply({"error": type(error).__name__, "message": str(error)})
 
     def _reply(self, message):
+        if self._id is not None:
+            message["id"] = self._id
         data = memoryview(_dumps(message) + b"\n")
         for at in range(0, len(data), self._link.limit):
             self._link.send(_CONTROL, data[at : at + self._link.limit])
@@ -157,6 +167,9 @@ class Session:
         if self._message[-1] == 10:
             text, self._message = self._message, bytearray()
             message = json.loads(text)
+            if not isinstance(message, dict):
+                raise ValueError("a request is an object")
+            self._id = message.get("id")
             action = _ACTIONS.get(message.get("do"))
             if not action:
                 raise ValueError("unknown request")
@@ -164,8 +177,10 @@ class Session:
 
     def _push(self, message):
         self._trainer = self._model = None
+        if self._incoming:
+            self._incoming.abandon()
         gc.collect()
-        self._incoming = _Incoming(message["bytes"], message["sha256"])
+        self._incoming = _Incoming(_number(message, "bytes", 1, _FILE_LIMIT), message.get("sha256"))
         self._reply({"ok": "push"})
 
     def _file(self, payload):
@@ -191,14 +206,14 @@ class Session:
         self._model = load(current())
         gc.collect()
         self._trainer = self._model.trainer(
-            message["task"],
+            message.get("task"),
             message.get("plan"),
-            rate=message["rate"],
-            total=message["total"],
-            seed=message["seed"],
-            labelled=bool(message["labelled"]),
+            rate=_number(message, "rate", 0, _INT_LIMIT),
+            total=_number(message, "total", 0, _INT_LIMIT),
+            seed=_number(message, "seed", 0, _INT_LIMIT),
+            labelled=bool(_number(message, "labelled", 0, 1)),
         )
-        self._every = max(1, message["every"])
+        self._every = _number(message, "every", 1, _INT_LIMIT)
         self._link.stop = False
         gc.collect()
         self._waited, self._reported = 0, time.ticks_us()
