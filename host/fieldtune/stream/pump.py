@@ -82,7 +82,8 @@ def run(
 ) -> Outcome:
     """Runs a task over `blocks` of records (see records()). `total` samples set the decay.
 
-    Ctrl-C stops the board, a second one waits for nothing. Raises DataLost when the board ran fewer samples than it was sent.
+    Ctrl-C stops the board, a second one waits for nothing. Raises DataLost when the board ran
+    fewer samples than it was sent.
     """
     gathered = []
 
