@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "binding.h"
+
+#include <string.h>
+
 #include "py/binary.h"
 
 NORETURN void qnn_raise(qstr name) {
     mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("wrong %q"), name);
 }
 
-static void *items(mp_obj_t object, size_t size, size_t count, mp_uint_t access, qstr name) {
+// `codes` are the array typecodes that may hold such items; plain bytes hold anything.
+static void *items(mp_obj_t object, size_t size, const char *codes, size_t count, mp_uint_t access, qstr name) {
     mp_buffer_info_t info;
     if (!mp_get_buffer(object, &info, access)) {
         qnn_raise(name);
     }
     size_t align = 1;
     bool plain = info.typecode == BYTEARRAY_TYPECODE || info.typecode == 'B';
-    bool same = size == 1 ? info.typecode == 'b'
-        : (info.typecode == 'i' || info.typecode == 'l') && mp_binary_get_size('@', info.typecode, &align) == size;
+    bool same = !plain && strchr(codes, info.typecode) && mp_binary_get_size('@', info.typecode, &align) == size;
     if (!(plain || same) || info.len < size * count || (uintptr_t)info.buf % size) {
         qnn_raise(name);
     }
@@ -22,15 +25,23 @@ static void *items(mp_obj_t object, size_t size, size_t count, mp_uint_t access,
 }
 
 int8_t *qnn_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
-    return items(object, 1, length, access, name);
+    return items(object, 1, "b", length, access, name);
 }
 
 int32_t *qnn_words(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
-    return items(object, 4, count, access, name);
+    return items(object, 4, "il", count, access, name);
+}
+
+float *qnn_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+    return items(object, 4, "f", count, access, name);
 }
 
 int8_t *qnn_optional_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
     return object == mp_const_none ? NULL : qnn_bytes(object, length, access, name);
+}
+
+float *qnn_optional_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+    return object == mp_const_none ? NULL : qnn_floats(object, count, access, name);
 }
 
 uint32_t qnn_int(mp_obj_t object, uint32_t low, uint32_t high, qstr name) {

@@ -14,6 +14,12 @@ extern const mp_obj_type_t qnn_type_error_sum;
 extern const mp_obj_type_t qnn_type_latent;
 extern const mp_obj_type_t qnn_type_bernoulli;
 extern const mp_obj_type_t qnn_type_softmax;
+extern const mp_obj_type_t qnn_type_dense_float32;
+extern const mp_obj_type_t qnn_type_error_sum_float32;
+extern const mp_obj_type_t qnn_type_latent_float32;
+extern const mp_obj_type_t qnn_type_bernoulli_float32;
+extern const mp_obj_type_t qnn_type_softmax_float32;
+MP_DECLARE_CONST_FUN_OBJ_3(qnn_dequantize_obj);
 
 NORETURN void qnn_raise(qstr name);
 
@@ -23,8 +29,12 @@ int8_t *qnn_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name);
 // The same for int32 items: array('i'), or bytes at an aligned address.
 int32_t *qnn_words(mp_obj_t object, size_t count, mp_uint_t access, qstr name);
 
+// The same for float32 items: array('f'), or bytes at an aligned address.
+float *qnn_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name);
+
 // None is NULL.
 int8_t *qnn_optional_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name);
+float *qnn_optional_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name);
 
 uint32_t qnn_int(mp_obj_t object, uint32_t low, uint32_t high, qstr name);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "../random.h"
-#include "../tables.h"
 #include "arithmetic.h"
+#include "normal.h"
 
 #define LOGVAR_MIN (-96)
 #define LOGVAR_MAX (64)
@@ -10,16 +10,9 @@ static uint32_t variance_index(int8_t logvar) {
     return clamp(logvar, LOGVAR_MIN, LOGVAR_MAX) - LOGVAR_MIN;
 }
 
-static int32_t normal(uint32_t word) {
-    uint32_t place = word >> 8 & 0x7f;
-    int32_t low = normal_q12[place], high = normal_q12[place + 1];
-    int32_t z = low + ((high - low) * (int32_t)(word & 0xff) >> 8);
-    return word & 0x8000 ? -z : z;
-}
-
 static int32_t noise_q8(const noise_t *noise, uint32_t i, uint32_t j, int8_t logvar) {
     uint32_t word = random_mix(random_mix(noise->key, noise->first + i), j);
-    return (int32_t)sigma_q12[variance_index(logvar)] * normal(word) >> 16;
+    return (int32_t)sigma_q12[variance_index(logvar)] * normal_of(word) >> 16;
 }
 
 uint32_t latent_forward(int8_t *z, const int8_t *mu, const int8_t *logvar, const noise_t *noise, uint32_t m_mu,
