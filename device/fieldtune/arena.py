@@ -18,17 +18,21 @@ def _allocated(size):
 class Arena:
     """The tensors of a plan as views of one bytearray.
 
-    plan: {"bytes": n, "tensors": {key: offset}}. Raises ValueError for a tensor that the plan lacks or puts outside,
-    MemoryError where the board has not that much left.
+    plan: {"bytes": n, "tensors": {key: offset}}, laid out for numbers of one byte; `item_bytes` stretches it. Raises
+    ValueError for a tensor that the plan lacks or puts outside, MemoryError where the board has not that much left.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan, item_bytes=1):
         self._offsets = plan["tensors"]
-        self._view = memoryview(_allocated(plan["bytes"]))
+        self._view = memoryview(_allocated(plan["bytes"] * item_bytes))
+        self._item_bytes = item_bytes
 
     def take(self, key, size):
-        """`size` bytes of the tensor `key`."""
+        """The bytes of the tensor `key`, of `size` numbers."""
         offset = self._offsets.get(key, -1)
-        if not isinstance(offset, int) or not 0 <= offset <= len(self._view) - size or offset % _ALIGNMENT:
+        if not isinstance(offset, int) or offset % _ALIGNMENT:
+            raise ValueError("plan: " + key)
+        offset, size = offset * self._item_bytes, size * self._item_bytes
+        if not 0 <= offset <= len(self._view) - size:
             raise ValueError("plan: " + key)
         return self._view[offset : offset + size]

@@ -1,25 +1,24 @@
 """A model's graph, and a task of it bound to memory."""
 
-import qnn
-
 from fieldtune.arena import Arena
-from fieldtune.operators import OPERATORS, Tensor
+from fieldtune.operators import Tensor
 
 _INPUT = "input"
 _OUTPUT_ERROR = 3  # place of a dense node's output error range in its state
 
 
 class Graph:
-    """The operators of a model, in the order they run."""
+    """The operators of a model, in the order they run. `precision` is the module that has them."""
 
-    def __init__(self, graph, tensors):
+    def __init__(self, graph, tensors, precision):
+        self.precision = precision
         self.input_width = graph["input"]["width"]
         self.input_scale = graph["input"]["scale"]
         self.operators = []
         self._by_name = {}
         widths = {_INPUT: self.input_width}
         for number, node in enumerate(graph["nodes"]):
-            operator = OPERATORS[node["op"]](node, tensors, widths, number)
+            operator = precision.OPERATORS[node["op"]](node, tensors, widths, number)
             widths[operator.name] = operator.width
             self.operators.append(operator)
             self._by_name[operator.name] = operator
@@ -67,7 +66,7 @@ class Task:
             self._forward = [o for o in graph.operators if o.name in needed]
         else:
             self._forward = graph.operators
-        self._arena = Arena(plan)
+        self._arena = Arena(plan, graph.precision.ITEM_BYTES)
         widest = max(graph.widths[o.name] for o in graph.operators)
         self.scratch = self._arena.take("scratch", 8 * widest)
         self._senders = self._find_senders()
@@ -125,20 +124,20 @@ class Task:
         operator = self.graph.operator(name)
         a, b, d = self.sent(senders[0], name), self.sent(senders[1], name), self.errors[name]
         mask = self.outputs[name].data if operator.relu else None
-        kernel = qnn.ErrorSum(d.data, a.data, b.data, mask, operator.state[_OUTPUT_ERROR : _OUTPUT_ERROR + 1])
+        state = operator.state[_OUTPUT_ERROR : _OUTPUT_ERROR + 1]
+        kernel = self.graph.precision.ErrorSum(d.data, a.data, b.data, mask, state)
         return kernel, d, a, b, operator.width
 
-    @property
-    def input(self):
-        """Where a batch's samples go: int8 [batch, width]."""
-        return self.outputs[_INPUT].data
+    def put(self, place, row):
+        """Makes an int8 row the sample number `place` of the batch."""
+        self.graph.precision.put(self.outputs[_INPUT], place * self.graph.input_width, row)
 
     def forward(self, n, clock):
         for operator in self._forward:
             operator.forward(n, clock)
 
     def step(self, n, clock):
-        """Forward, backward and update on the n samples in `input`."""
+        """Forward, backward and update on the first n samples that were put."""
         self.forward(n, clock)
         for operator in self._backward:
             if operator.name in self._sums:

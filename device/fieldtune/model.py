@@ -7,21 +7,26 @@ from fieldtune.description import check_plan, is_int
 from fieldtune.graph import Graph
 from fieldtune.trainer import RATE_BITS, Trainer
 
+# The module of each precision's operators, imported when it is asked for.
+_PRECISIONS = {"int8": "fieldtune.operators", "float32": "fieldtune.operators_float32"}
 _RATE_LIMIT = const(64)
 _FINITE = 1e38
 
 
 class Model:
-    """A quantized network with its training state.
+    """A network with its training state, quantized or, as the yardstick, in float32 (`precision`: see load).
 
     Samples are given as int8 rows (bytes, bytearray, memoryview) or as a sequence of rows of real numbers, which the
     input's scale turns into int8; labels as a sequence of integers.
     """
 
-    def __init__(self, description, tensors):
+    def __init__(self, description, tensors, precision="int8"):
+        if precision not in _PRECISIONS:
+            raise ValueError("unknown precision: %s" % precision)
         self.description = description
-        self.tensors = tensors
-        self.graph = Graph(description, tensors)
+        operators = __import__(_PRECISIONS[precision], None, None, ("OPERATORS",))
+        self.tensors = operators.computed(description, tensors)
+        self.graph = Graph(description, self.tensors, operators)
         self._trainers = {}
 
     def partial_fit(self, x, y=None, rate=0.004, seed=None):
@@ -66,7 +71,9 @@ class Model:
         return sums["reconstruction"] / 256 / sums["samples"]
 
     def save(self, path):
-        """Writes the model file, whole or not at all."""
+        """Writes the model file, whole or not at all. Raises ValueError for a model that is not int8."""
+        if not self.graph.precision.SAVED:
+            raise ValueError("only int8 models are saved")
         model_file.write(path, self.description, self.tensors)
 
     def trainer(self, name, plan=None, **options):
@@ -159,6 +166,10 @@ class Model:
         return any(node["op"] == op for node in self.description["nodes"])
 
 
-def load(path):
-    """The Model in a file. Raises OSError where there is none, ValueError where it is not valid."""
-    return Model(*model_file.read(path))
+def load(path, precision="int8"):
+    """The Model in a file, computed in "int8" or "float32".
+
+    Raises OSError where there is none, ValueError where it is not valid.
+    """
+    description, tensors = model_file.read(path)
+    return Model(description, tensors, precision)

@@ -5,8 +5,21 @@ travel with the tensors, as integers.
 """
 
 import qnn
+from micropython import const
 
+ITEM_BYTES = const(1)
+SAVED = True
 TENSOR_NAMES = ("weight", "scale", "bias", "state")
+
+
+def computed(description, tensors):
+    """The tensors a model computes with: those of the file themselves."""
+    return tensors
+
+
+def put(tensor, at, row):
+    """Writes a sample, an int8 row, into an input tensor; `at` counts numbers."""
+    tensor.data[at : at + len(row)] = row
 
 
 class Tensor:
@@ -30,6 +43,8 @@ class Operator:
 
 
 class Dense(Operator):
+    kernel = qnn.Dense
+
     def __init__(self, node, tensors, widths, number):
         super().__init__(node, tensors, widths, number)
         self.sources = (node["input"],)
@@ -40,7 +55,7 @@ class Dense(Operator):
         self._output_scale = node.get("output_scale", 0)
 
     def bind(self, place):
-        self._kernel = qnn.Dense(
+        self._kernel = self.kernel(
             *self._tensors,
             place.scratch,
             relu=self.relu,
@@ -78,12 +93,14 @@ class Latent(Operator):
     Kingma and Welling 2013, "Auto-Encoding Variational Bayes", section 2.4.
     """
 
+    kernel = qnn.Latent
+
     def __init__(self, node, tensors, widths, number):
         super().__init__(node, tensors, widths, number)
         self.sources = (node["mu"], node["logvar"])
         self.width = widths[node["mu"]]
         self.kl = 0
-        self._kernel = qnn.Latent(self.state, self.width, node["beta"], number)
+        self._kernel = self.kernel(self.state, self.width, node["beta"], number)
 
     def bind(self, place):
         self._mu, self._logvar = place.outputs[self.sources[0]], place.outputs[self.sources[1]]
@@ -104,8 +121,7 @@ class Latent(Operator):
         if clock.training:
             self._z.scale = self._kernel.forward(n, self._mu.scale, clock.seed, clock.step, True)
         else:
-            size = n * self.width
-            self._z.data[:size] = self._mu.data[:size]
+            self._z.data[:] = self._mu.data
             self._z.scale = self._mu.scale
 
     def backward(self, n, clock):
@@ -117,6 +133,7 @@ class Latent(Operator):
 class Bernoulli(Operator):
     """The binary cross-entropy of sigmoid(logits) and the target."""
 
+    kernel = qnn.Bernoulli
     loss = True
 
     def __init__(self, node, tensors, widths, number):
@@ -125,7 +142,7 @@ class Bernoulli(Operator):
         self.width = 0
         self.value = 0
         self._target_name = node["target"]
-        self._kernel = qnn.Bernoulli(self.state, widths[node["input"]])
+        self._kernel = self.kernel(self.state, widths[node["input"]])
 
     def bind(self, place):
         self._target = place.outputs[self._target_name]
@@ -142,6 +159,7 @@ class Bernoulli(Operator):
 class Softmax(Operator):
     """The cross-entropy of softmax(logits) and a label per sample."""
 
+    kernel = qnn.Softmax
     loss = True
 
     def __init__(self, node, tensors, widths, number):
@@ -150,7 +168,7 @@ class Softmax(Operator):
         self.width = 0
         self.value = 0
         self.correct = 0
-        self._kernel = qnn.Softmax(self.state, widths[node["input"]])
+        self._kernel = self.kernel(self.state, widths[node["input"]])
 
     def bind(self, place):
         self._labels = place.labels
@@ -176,3 +194,4 @@ class Softmax(Operator):
 
 
 OPERATORS = {"dense": Dense, "latent": Latent, "bernoulli": Bernoulli, "softmax": Softmax}
+ErrorSum = qnn.ErrorSum

@@ -60,8 +60,7 @@ class Trainer:
             raise ValueError("a sample has %d bytes" % record)
         data = memoryview(data)
         for at in range(0, len(data), record):
-            start = self._fill * width
-            task.input[start : start + width] = data[at : at + width]
+            task.put(self._fill, data[at : at + width])
             if record > width:
                 task.labels[self._fill] = data[at + width]
             self._fill += 1
