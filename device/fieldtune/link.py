@@ -288,11 +288,12 @@ class Link:
         elif kind == _RESUME:
             self.paused = False
         elif kind == _STATUS:
-            self._answer(_ACK)
             if self.on_status:
                 status = self.on_status()
         else:
             return
+        # Behind the report the host takes for lost what is not acknowledged.
+        self._answer(_ACK)
         flags = self.stop | self.paused << 1
         n = wire.encode(self._small, _REPORT, flags, number, self._session, status)
         self._write(self._small, n)

@@ -29,11 +29,11 @@ def source(link):
 
 
 def stuck(link):
-    """Takes nothing until it is told to stop, then tells how much it had."""
+    """Takes nothing until it is told to stop."""
     while not link.stop:
         link.poll()
         time.sleep_ms(1)
-    print("stopped, paused", link.paused)
+    print("stopped")
     sink(link)
 
 

@@ -307,7 +307,7 @@ def test_counts_that_differ_are_lost_data(board, way):
 def test_a_board_that_gives_up_is_quoted(board):
     link = opened(board)
     board.bye(GAVE_UP)
-    board.inbox += b"Traceback (most recent call last):\r\nValueError: no\r\n\x04>"
+    board.inbox += b"\x04Traceback (most recent call last):\r\nValueError: no\r\n\x04>"
     with pytest.raises(DeviceRaised) as raised:
         link.receive()
     assert raised.value.why.endswith("\nValueError: no")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from fieldtune.errors import DataLost, DeviceRaised, FieldtuneError, NoDevice, TimedOut
+from fieldtune.link.frame import Splitter
 from fieldtune.link.handshake import end_any_session
 from fieldtune.link.link import Link
 from fieldtune.text import printable
@@ -112,7 +113,9 @@ class Repl:
             self.serial.timeout = 0.05
             said = self._transport.read_until(1, b"\x04>", timeout=_LEAVE)
         self._enter(soft_reset=False)
-        return _text(said.removesuffix(b">"))
+        # An answer to a goodbye that was repeated may still be among it.
+        output = [item for item in Splitter().feed(said) if isinstance(item, bytes)]
+        return _text(b"".join(output).removesuffix(b">"))
 
     def close(self) -> None:
         """Leaves the board at its friendly prompt."""
