@@ -86,7 +86,7 @@ class Model:
         else:
             check_plan(plan, tasks)
         # Operators hold the memory of the task that they are bound to: new ones let go of it.
-        self.graph = Graph(self.description, self.tensors)
+        self.graph = Graph(self.description, self.tensors, self.graph.precision)
         return Trainer(self, name, plan[name], plan["batch"], **options)
 
     def check(self):
