@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The dense kernels of kernels.h around dot4: operands are packed into pairs once and used for the whole batch.
+// The dense kernels of kernels.h on tiles: operands are packed into pairs once and used for the whole batch.
 //
-// The four dot products of a tile are four samples (forward, dx) or four columns (update). What does not fill a tile is
-// filled up with zeros. The panel limits how many samples or columns are packed at a time.
+// The four dot products of a tile are four samples (forward, dx) or four columns (update); the one to three that are left
+// over are done one by one. The panel limits how many samples or columns are packed at a time.
 #include "../core.h"
 
 #ifdef DENSE_M0PLUS
 
 #include "../random.h"
 #include "../ref/arithmetic.h"
-#include "dot4.h"
+#include "tiles.h"
 
 #define PANEL_WORDS (1024)
 #define PAIRS_MAX (256)  // longer dot products are left to ref/
@@ -20,7 +20,7 @@ uint32_t dense_dx_ref(const dense_dx_t *layer, int8_t *dx, const int8_t *e, cons
 uint64_t dense_update_ref(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n, uint32_t first,
     uint32_t end);
 
-static int32_t panel[PANEL_WORDS / 4][4];
+static panel_t panel[PANEL_WORDS / 4];
 static int32_t pairs[PAIRS_MAX];
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -32,7 +32,7 @@ static uint32_t pairs_for(uint32_t count) {
     return (count + 3) / 4 * 2;
 }
 
-// `count` bytes, `stride` apart, in the order of dot4's pairs: 0 and 2, 1 and 3, 4 and 6, ...
+// `count` bytes, `stride` apart, in the order of tiles.h's pairs: 0 and 2, 1 and 3, 4 and 6, ...
 static void QNN_HOT pack_pairs(int32_t *out, const int8_t *in, uint32_t count, uint32_t stride) {
     for (; count >= 4; count -= 4, in += 4 * stride, out += 2) {
         const int8_t *next = in + stride;
@@ -45,8 +45,8 @@ static void QNN_HOT pack_pairs(int32_t *out, const int8_t *in, uint32_t count, u
     }
 }
 
-// The same, halves swapped, into column j of a panel.
-static void QNN_HOT pack_column(int32_t (*out)[4], uint32_t j, const int8_t *in, uint32_t count, uint32_t stride) {
+// The same, halves swapped, as number j of a tile.
+static void QNN_HOT pack_column(panel_t *out, uint32_t j, const int8_t *in, uint32_t count, uint32_t stride) {
     for (; count >= 4; count -= 4, in += 4 * stride, out += 2) {
         const int8_t *next = in + stride;
         out[0][j] = in[0] * 65536 + in[2 * stride];
@@ -65,11 +65,6 @@ static void QNN_HOT pack_panel(const int8_t *in, uint32_t lines, uint32_t step, 
     for (uint32_t line = 0; line < lines; line++) {
         pack_column(panel + line / 4 * height, line % 4, in + line * step, count, stride);
     }
-    for (uint32_t line = lines; line % 4; line++) {
-        for (uint32_t p = 0; p < height; p++) {
-            panel[line / 4 * height + p][line % 4] = 0;
-        }
-    }
 }
 
 // How many lines of `count` terms the panel holds, a multiple of four.
@@ -77,113 +72,122 @@ static uint32_t lines_at_once(uint32_t count) {
     return PANEL_WORDS / 4 / pairs_for(count) * 4;
 }
 
+// A weight row against `done` packed samples. Outputs lie `job->stride` apart.
+static void QNN_HOT requantize_line(requantize_tiles_t *job, void (*tiles)(requantize_tiles_t *), uint32_t done,
+    int32_t low, const int8_t *mask) {
+    uint32_t left = done % 4;
+    job->panel = panel;
+    job->tiles = done / 4;
+    job->mask = (intptr_t)mask - (intptr_t)job->out;
+    if (job->tiles) {
+        tiles(job);
+    }
+    const panel_t *last = panel + done / 4 * (job->pairs_end - job->pairs);
+    for (uint32_t j = 0; j < left; j++, job->out += job->stride) {
+        if (mask && masked_out(job)) {
+            *job->out = 0;
+            continue;
+        }
+        int32_t t = (dot_product(job->pairs, job->pairs_end, last, job->start, j) >> job->s) * (int32_t)job->m;
+        if (low < 0 || t > 0) {
+            job->peak = larger(job->peak, t);
+        }
+        *job->out = clamp((t + job->half) >> job->r, low, job->limit);
+    }
+}
+
 uint32_t QNN_HOT dense_forward(const dense_t *layer, int8_t *y, const int8_t *x, uint32_t n) {
-    uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(cols), peak = 0;
-    int32_t low = layer->relu ? 0 : -ACTIVATION_MAX;
+    uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(cols);
     if (n < SAMPLES_MIN || height > PAIRS_MAX) {
         return dense_forward_ref(layer, y, x, n);
     }
+    requantize_tiles_t job = {
+        .pairs = pairs, .pairs_end = pairs + height, .s = layer->s, .r = layer->r, .half = 1 << (layer->r - 1),
+        .limit = ACTIVATION_MAX, .stride = rows,
+    };
+    int32_t low = layer->relu ? 0 : -ACTIVATION_MAX;
     for (uint32_t done, i = 0; i < n; i += done) {
         done = least(lines_at_once(cols), n - i);
         pack_panel(x + i * cols, done, cols, cols, 1);
         for (uint32_t o = 0; o < rows; o++) {
             pack_pairs(pairs, layer->w + o * cols, cols, 1);
-            for (uint32_t at = 0; at < done; at += 4) {
-                int32_t b = layer->b[o];
-                int32_t acc[4] = {b, b, b, b};
-                dot4(acc, pairs, panel + at / 4 * height, height);
-                int8_t *out = y + (i + at) * rows + o;
-                for (uint32_t j = 0; j < least(4, done - at); j++, out += rows) {
-                    int32_t t = (acc[j] >> layer->s) * layer->m[o];
-                    if (!layer->relu || t > 0) {
-                        peak = larger(peak, t);
-                    }
-                    *out = clamp(round_shift(t, layer->r), low, ACTIVATION_MAX);
-                }
-            }
+            job.start = layer->b[o];
+            job.m = layer->m[o];
+            job.out = y + i * rows + o;
+            requantize_line(&job, layer->relu ? requantize_tiles_relu : requantize_tiles, done, low, 0);
         }
     }
-    return peak;
+    return job.peak;
 }
 
 uint32_t QNN_HOT dense_dx(const dense_dx_t *layer, int8_t *dx, const int8_t *e, const int8_t *mask, uint32_t n) {
-    uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(rows), peak = 0;
-    int32_t start = half(layer->s), m = layer->m;
+    uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(rows);
     if (n < SAMPLES_MIN || height > PAIRS_MAX) {
         return dense_dx_ref(layer, dx, e, mask, n);
     }
+    requantize_tiles_t job = {
+        .pairs = pairs, .pairs_end = pairs + height, .start = half(layer->s), .s = layer->s, .m = layer->m,
+        .r = layer->r, .half = 1 << (layer->r - 1), .limit = ERROR_MAX, .stride = cols,
+    };
     for (uint32_t done, i = 0; i < n; i += done) {
         done = least(lines_at_once(rows), n - i);
         pack_panel(e + i * rows, done, rows, rows, 1);
         for (uint32_t k = 0; k < cols; k++) {
             pack_pairs(pairs, layer->w + k, rows, layer->stride);
-            for (uint32_t at = 0; at < done; at += 4) {
-                int32_t acc[4] = {start, start, start, start};
-                dot4(acc, pairs, panel + at / 4 * height, height);
-                for (uint32_t j = 0; j < least(4, done - at); j++) {
-                    uint32_t place = (i + at + j) * cols + k;
-                    if (mask && mask[place] <= 0) {
-                        dx[place] = 0;
-                        continue;
-                    }
-                    int32_t t = (acc[j] >> layer->s) * m;
-                    peak = larger(peak, t);
-                    dx[place] = clamp(round_shift(t, layer->r), -ERROR_MAX, ERROR_MAX);
-                }
-            }
+            uint32_t place = i * cols + k;
+            job.out = dx + place;
+            requantize_line(&job, mask ? requantize_tiles_masked : requantize_tiles, done, -ERROR_MAX,
+                mask ? mask + place : 0);
         }
     }
-    return peak;
+    return job.peak;
 }
 
-// What a row needs while its weights are stepped.
-typedef struct {
-    uint64_t power;
-    uint32_t state, peak;
-    int32_t m;
-    uint8_t s, r;
-} row_t;
-
-// Up to four weights, from the sums of their gradients.
-static void QNN_HOT step_weights(row_t *row, int8_t *w, const int32_t acc[4], uint32_t count) {
-    uint32_t word = row->state = random_next(row->state);
-    for (uint32_t j = 0; j < count; j++, word >>= 8) {
-        int32_t g = acc[j] >> row->s;
-        row->power += (uint32_t)(g * g);
-        int32_t dither = (2 * (word & 0xff) + 1) << (row->r - 9);
-        int32_t v = w[j] - ((g * row->m + dither) >> row->r);
-        row->peak = larger(row->peak, v);
-        w[j] = clamp(v, -ACTIVATION_MAX, ACTIVATION_MAX);
+// The weights left over behind the tiles of a row.
+static void QNN_HOT update_rest(update_tiles_t *job, const panel_t *last, uint32_t left) {
+    uint32_t word = random_next(job->state);
+    for (uint32_t j = 0; j < left; j++, word >>= 8) {
+        int32_t g = dot_product(job->pairs, job->pairs_end, last, job->start, j) >> job->s;
+        job->power += (uint32_t)(g * g);
+        int32_t dither = (2 * (word & 0xff) + 1) << job->dither;
+        int32_t v = job->w[j] - ((g * (int32_t)job->m + dither) >> job->r);
+        job->peak = larger(job->peak, v);
+        job->w[j] = clamp(v, -ACTIVATION_MAX, ACTIVATION_MAX);
     }
 }
 
 uint64_t QNN_HOT dense_update(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n,
     uint32_t first, uint32_t end) {
     uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(n);
-    int32_t start = half(layer->s);
-    uint64_t power = 0;
     if (n < SAMPLES_MIN || height > PAIRS_MAX) {
         return dense_update_ref(layer, dy, x, n, first, end);
     }
+    update_tiles_t job = {
+        .pairs = pairs, .pairs_end = pairs + height, .start = half(layer->s), .s = layer->s, .r = layer->r,
+        .dither = layer->r - 9,
+    };
     for (uint32_t done, k = 0; k < cols; k += done) {
         done = least(lines_at_once(n), cols - k);
         pack_panel(x + k, done, 1, n, cols);
         for (uint32_t o = first; o < end; o++) {
-            row_t row = {0, random_row(layer->key, o), k ? layer->row_max[o] : 0, layer->m[o], layer->s, layer->r};
+            job.state = random_row(layer->key, o);
             for (uint32_t skipped = 0; skipped < k; skipped += 4) {
-                row.state = random_next(row.state);
+                job.state = random_next(job.state);
             }
             pack_pairs(pairs, dy + o, n, rows);
-            for (uint32_t at = 0; at < done; at += 4) {
-                int32_t acc[4] = {start, start, start, start};
-                dot4(acc, pairs, panel + at / 4 * height, height);
-                step_weights(&row, layer->w + o * cols + k + at, acc, least(4, done - at));
+            job.panel = panel;
+            job.tiles = done / 4;
+            job.w = layer->w + o * cols + k;
+            job.m = layer->m[o];
+            job.peak = k ? layer->row_max[o] : 0;
+            if (job.tiles) {
+                update_tiles(&job);
             }
-            power += row.power;
-            layer->row_max[o] = least(row.peak, 255);
+            update_rest(&job, panel + done / 4 * height, done % 4);
+            layer->row_max[o] = least(job.peak, 255);
         }
     }
-    return power;
+    return job.power;
 }
 
 #endif
