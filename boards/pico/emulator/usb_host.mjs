@@ -9,6 +9,7 @@ const REQUEST_TYPE_CLASS_INTERFACE = 0x21;
 const SET_LINE_CODING = 0x20;
 const SET_CONTROL_LINE_STATE = 0x22;
 const DTR_RTS = 3;
+const ANSWER_NS = 1e9; // a board that has not answered by then is not going to
 
 export class UsbHost extends USBCDC {
   // line: { open, baud }; onData(bytes) gets the board's output.
@@ -28,6 +29,7 @@ export class UsbHost extends USBCDC {
     this.request = null; // the one under way
     this.held = false;
     this.heldReady = false;
+    this.askedAt = 0; // on the board's clock
     this.hookEndpoints();
   }
 
@@ -134,6 +136,7 @@ export class UsbHost extends USBCDC {
       return;
     }
     this.request = this.requests.shift();
+    this.askedAt = this.usb.rp2040.clock.nanos;
     const { id, value, data } = this.request;
     this.usb.sendSetupPacket(
       Uint8Array.of(REQUEST_TYPE_CLASS_INTERFACE, id, value, 0, 0, 0, data?.length ?? 0, 0),
@@ -148,7 +151,8 @@ export class UsbHost extends USBCDC {
   // Whether something is on its way over the cable, for which emulated time has to run.
   busy() {
     const { endpointReadAlarms, endpointWriteAlarms } = this.usb;
-    return !this.connected || this.request !== null
+    const asked = !this.connected || this.request !== null;
+    return (asked && this.usb.rp2040.clock.nanos - this.askedAt < ANSWER_NS)
       || endpointReadAlarms.some((alarm) => alarm.buffers.length > 0)
       || endpointWriteAlarms.some((alarm) => alarm.buffers.length > 0);
   }

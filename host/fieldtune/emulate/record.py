@@ -70,7 +70,7 @@ def private(path: str, flags: int) -> int:
 
 
 def folder(name: str) -> Path:
-    return tree.state() / "emulators" / name
+    return tree.state().absolute() / "emulators" / name
 
 
 def load(name: str) -> EmulatedBoard | None:

@@ -126,13 +126,18 @@ def _program(flash: Path, kind: boards.Board, image: Path) -> None:
 def _launch(board: EmulatedBoard) -> None:
     """Starts the keeper and waits until it is ready."""
     ready, theirs = os.pipe()
-    with open(board.log, "a", opener=record.private) as log:
+    folders = {
+        "FIELDTUNE_STATE": str(tree.state().absolute()),
+        "FIELDTUNE_CACHE": str(tree.cache().absolute()),
+    }
+    with open(board.log, "w", opener=record.private) as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "fieldtune.emulate.keeper", board.name, str(theirs)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=board.folder,
+            env={**os.environ, **folders},
             pass_fds=[theirs],
             start_new_session=True,
         )
