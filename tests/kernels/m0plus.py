@@ -80,7 +80,9 @@ class Core:
         for i, value in enumerate(args[4:]):
             self.uc.mem_write(top + 4 * i, (value & 0xFFFFFFFF).to_bytes(4, "little"))
         kept = [0xA5000000 + i for i in range(4, 12)]
-        for register, value in zip(low, [*args[:4], *[0] * (4 - len(args[:4])), *kept], strict=True):
+        for register, value in zip(
+            low, [*args[:4], *[0] * (4 - len(args[:4])), *kept], strict=True
+        ):
             self.uc.reg_write(register, value & 0xFFFFFFFF)
         self.uc.reg_write(arm.UC_ARM_REG_SP, top)
         self.uc.reg_write(arm.UC_ARM_REG_LR, STOP | 1)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from tests.kernels import m0plus
 
 # Batches around the four of a tile and the smallest that is packed; widths around four, and at 512,
@@ -41,7 +40,10 @@ def shift_before(bound: int) -> int:
 def test_forward(core, n, rows, cols, relu, kind):
     random = np.random.default_rng(n + rows + cols)
     s = shift_before(cols * 127 * 127)
-    w, x = core.put(operands(kind, (rows, cols), 127, 1)), core.put(operands(kind, (n, cols), 127, 2))
+    w, x = (
+        core.put(operands(kind, (rows, cols), 127, 1)),
+        core.put(operands(kind, (n, cols), 127, 2)),
+    )
     b = core.put(random.integers(-(1 << 14 << s), (1 << 14 << s) + 1, rows).astype(np.int32))
     m = core.put(random.integers(0, 32768, rows).astype(np.uint16))
     layer = core.struct("<IIIHHBBBx", w, b, m, rows, cols, s, 22, relu)
@@ -58,7 +60,10 @@ def test_forward(core, n, rows, cols, relu, kind):
 @pytest.mark.parametrize("n, rows, cols", SHAPES)
 def test_dx(core, n, rows, cols, masked, kind):
     s = shift_before(rows * 63 * 127)
-    w, e = core.put(operands(kind, (rows, cols), 127, 1)), core.put(operands(kind, (n, rows), 63, 2))
+    w, e = (
+        core.put(operands(kind, (rows, cols), 127, 1)),
+        core.put(operands(kind, (n, rows), 63, 2)),
+    )
     mask = core.put(operands(RANDOM, (n, cols), 1, 3)) if masked else 0
     layer = core.struct("<IHHHHBBxx", w, rows, cols, cols, 25000, s, 21)
     results = []
