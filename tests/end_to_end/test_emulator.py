@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 import zlib
 
@@ -68,6 +69,19 @@ def test_a_name_belongs_to_one_kind_of_board(pico):
 def test_a_name_cannot_leave_the_state_folder(state):
     with pytest.raises(UsageError, match="not a name"):
         registry.start("pico", "../elsewhere")
+
+
+def test_two_starts_at_once_give_one_board(state, pico_image):
+    code = (
+        "from pathlib import Path\n"
+        "from fieldtune.emulate import registry\n"
+        f"print(registry.start('pico', 'race', image=Path({str(pico_image)!r})).pid)\n"
+    )
+    command = [sys.executable, "-c", code]
+    starts = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (int(start.communicate(timeout=30)[0]) for start in starts)
+    registry.stop(record.load("race"))
+    assert first == second
 
 
 def test_files_survive_a_stop(second):
