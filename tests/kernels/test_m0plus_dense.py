@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from tests.kernels import m0plus
 
-# Batches around the four of a tile and the smallest that is packed; widths around four, and at 512,
-# where one dot product fills the buffer of pairs; 40 samples of 64 do not fit the panel at once.
+# Batches around the four of a tile and the smallest that is packed; widths around four, and at
+# 512, where one dot product fills the buffer of pairs; 40 samples of 64 overflow the panel.
 SHAPES = [
     (3, 1, 1), (3, 2, 3), (4, 4, 4), (5, 3, 5), (7, 10, 6), (8, 1, 10), (16, 10, 48), (16, 48, 10),
-    (40, 5, 64), (4, 2, 511), (4, 2, 512), (4, 2, 513), (4, 512, 4), (1, 7, 9), (2, 7, 9), (70, 9, 33),
+    (40, 5, 64), (4, 2, 511), (4, 2, 512), (4, 2, 513), (4, 512, 4), (1, 7, 9), (2, 7, 9),
+    (70, 9, 33),
 ]  # fmt: skip
 EXTREME, RANDOM = "extreme", "random"
 
