@@ -16,10 +16,11 @@
 #include "scale.h"
 
 // What a layer needs from the place it runs in: see port.h.
-void qnn_turn(void);       // called between pieces of at most TURN_MACS multiply-accumulates
+void qnn_turn(void);       // called between pieces of at most TURN_MACS or TURN_ELEMENTS
 uint32_t qnn_clock(void);  // a free-running counter of 24 bits or more, in core cycles
 
-#define TURN_MACS (60000)  // under 10 ms at 125 MHz and 20 cycles each
+#define TURN_MACS (60000)     // under 10 ms at 125 MHz and 20 cycles each
+#define TURN_ELEMENTS (8192)  // where there is no dot product: under 10 ms at 150 cycles each
 
 // Bernoulli logits and log variances have this fixed scale, 1/16.
 #define SCALE_Q4 SCALE_PACK(32768, -19)

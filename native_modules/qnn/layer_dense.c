@@ -10,14 +10,6 @@
 static const scale_t UP = SCALE_PACK(34816, -15);    // 17/16
 static const scale_t DOWN = SCALE_PACK(61681, -16);  // 16/17
 
-static uint32_t at_least_one(uint32_t v) {
-    return v ? v : 1;
-}
-
-static uint32_t least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 static scale_t widest(const dense_layer_t *layer) {
     scale_t top = layer->scale[0];
     for (uint32_t o = 1; o < layer->rows; o++) {
@@ -71,7 +63,7 @@ static scale_t forward_at(const dense_layer_t *layer, int8_t *y, const int8_t *x
             uint32_t start = piece_start();
             uint32_t seen = dense_forward(&piece, y + i * rows + o, x + i * cols, least(n_at_once, n - i));
             piece_end(start);
-            peak = seen > peak ? seen : peak;
+            peak = most(peak, seen);
         }
     }
     return peak_value(peak, r, y_scale);
@@ -105,9 +97,12 @@ static scale_t scale_rows_at(const dense_layer_t *layer, int8_t *e, const int8_t
     for (uint32_t o = 0; o < layer->rows; o++) {
         m[o] = multiplier(scale_mul(ratio, layer->scale[o]), r);
     }
-    uint32_t start = piece_start();
-    uint32_t peak = scale_rows(e, dy, m, r, n, layer->rows);
-    piece_end(start);
+    uint32_t n_at_once = samples_at_once(layer->rows), peak = 0;
+    for (uint32_t i = 0; i < n; i += n_at_once) {
+        uint32_t at = i * layer->rows, start = piece_start();
+        peak = most(peak, scale_rows(e + at, dy + at, m, r, least(n_at_once, n - i), layer->rows));
+        piece_end(start);
+    }
     return peak_value(peak, r, e_scale);
 }
 
@@ -128,7 +123,7 @@ static scale_t dx_at(const dense_layer_t *layer, int8_t *dx, const int8_t *e, co
             uint32_t start = piece_start();
             uint32_t seen = dense_dx(&piece, dx + at, e + i * rows, mask ? mask + at : 0, least(n_at_once, n - i));
             piece_end(start);
-            peak = seen > peak ? seen : peak;
+            peak = most(peak, seen);
         }
     }
     return peak_value(peak, r, dx_scale);

@@ -7,9 +7,12 @@ static scale_t add_at(int8_t *d, const int8_t *a, const int8_t *b, const int8_t 
     uint32_t count, scale_t d_scale) {
     scale_t ka = scale_div(a_scale, d_scale), kb = scale_div(b_scale, d_scale);
     uint32_t r = shift_after(ka > kb ? ka : kb, 0, 1);
-    uint32_t start = piece_start();
-    uint32_t peak = add_errors(d, a, b, mask, multiplier(ka, r), multiplier(kb, r), r, count);
-    piece_end(start);
+    uint32_t ma = multiplier(ka, r), mb = multiplier(kb, r), peak = 0;
+    for (uint32_t i = 0; i < count; i += TURN_ELEMENTS) {
+        uint32_t start = piece_start(), length = least(TURN_ELEMENTS, count - i);
+        peak = most(peak, add_errors(d + i, a + i, b + i, mask ? mask + i : 0, ma, mb, r, length));
+        piece_end(start);
+    }
     return peak_value(peak, r, d_scale);
 }
 

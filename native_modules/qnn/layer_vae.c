@@ -13,13 +13,17 @@ static noise_t noise_of(const latent_layer_t *layer, uint32_t seed, uint32_t ste
     return (noise_t) {layer->width, random_key(seed, step, layer->tensor), 0};
 }
 
-static scale_t z_at(int8_t *z, const int8_t *mu, const int8_t *logvar, uint32_t n,
-    scale_t mu_scale, const noise_t *noise, scale_t z_scale) {
+static scale_t z_at(int8_t *z, const int8_t *mu, const int8_t *logvar, uint32_t n, scale_t mu_scale, noise_t noise,
+    scale_t z_scale) {
     scale_t k_mu = scale_div(mu_scale, z_scale), k_noise = scale_div(Q8, z_scale);
     uint32_t r = shift_after(k_mu > k_noise ? k_mu : k_noise, 0, 1);
-    uint32_t start = piece_start();
-    uint32_t peak = latent_forward(z, mu, logvar, noise, multiplier(k_mu, r), multiplier(k_noise, r), r, n);
-    piece_end(start);
+    uint32_t m_mu = multiplier(k_mu, r), m_noise = multiplier(k_noise, r), peak = 0;
+    uint32_t n_at_once = samples_at_once(noise.width);
+    for (; noise.first < n; noise.first += n_at_once) {
+        uint32_t at = noise.first * noise.width, start = piece_start(), length = least(n_at_once, n - noise.first);
+        peak = most(peak, latent_forward(z + at, mu + at, logvar + at, &noise, m_mu, m_noise, r, length));
+        piece_end(start);
+    }
     return peak_value(peak, r, z_scale);
 }
 
@@ -28,11 +32,11 @@ scale_t latent_layer_forward(const latent_layer_t *layer, int8_t *z, const int8_
     noise_t noise = noise_of(layer, seed, step);
     scale_t *range = &layer->state[LATENT_Z];
     if (*range == 0) {
-        scale_t seen = z_at(z, mu, logvar, n, mu_scale, &noise, activation_scale(NOISE_MAX));
+        scale_t seen = z_at(z, mu, logvar, n, mu_scale, noise, activation_scale(NOISE_MAX));
         range_start(range, seen, NOISE_MAX);
     }
     scale_t z_scale = activation_scale(*range);
-    scale_t seen = z_at(z, mu, logvar, n, mu_scale, &noise, z_scale);
+    scale_t seen = z_at(z, mu, logvar, n, mu_scale, noise, z_scale);
     if (train) {
         range_follow(range, seen);
     }
@@ -41,13 +45,17 @@ scale_t latent_layer_forward(const latent_layer_t *layer, int8_t *z, const int8_
 
 // Terms of dlogvar: dz * noise / 2, the product shifted by 5, and beta (variance - 1) / 2.
 static scale_t dlogvar_at(const latent_layer_t *layer, int8_t *dlogvar, const int8_t *dz, const int8_t *logvar,
-    uint32_t n, scale_t dz_scale, const noise_t *noise, scale_t scale) {
+    uint32_t n, scale_t dz_scale, noise_t noise, scale_t scale) {
     scale_t k_dz = scale_div(scale_mul(dz_scale, SCALE_PACK(32768, -19)), scale);
     scale_t k_kl = scale_div(scale_mul(scale_mul(layer->beta, HALF), Q9), scale);
     uint32_t r = shift_after(k_dz > k_kl ? k_dz : k_kl, 0, 1);
-    uint32_t start = piece_start();
-    uint32_t peak = latent_dlogvar(dlogvar, dz, logvar, noise, multiplier(k_dz, r), multiplier(k_kl, r), r, n);
-    piece_end(start);
+    uint32_t m_dz = multiplier(k_dz, r), m_kl = multiplier(k_kl, r), peak = 0;
+    uint32_t n_at_once = samples_at_once(noise.width);
+    for (; noise.first < n; noise.first += n_at_once) {
+        uint32_t at = noise.first * noise.width, start = piece_start(), length = least(n_at_once, n - noise.first);
+        peak = most(peak, latent_dlogvar(dlogvar + at, dz + at, logvar + at, &noise, m_dz, m_kl, r, length));
+        piece_end(start);
+    }
     return peak_value(peak, r, scale);
 }
 
@@ -60,16 +68,22 @@ void latent_layer_backward(const latent_layer_t *layer, int8_t *dmu, int8_t *dlo
     scale_t *range = &layer->state[LATENT_DLOGVAR];
     if (*range == 0) {
         scale_t bound = scale_mul(dz_scale, scale_from(ERROR_MAX, 4));
-        range_start(range, dlogvar_at(layer, dlogvar, dz, logvar, n, dz_scale, &noise, error_scale(bound)), bound);
+        range_start(range, dlogvar_at(layer, dlogvar, dz, logvar, n, dz_scale, noise, error_scale(bound)), bound);
     }
     *dlogvar_scale = error_scale(*range);
-    range_follow(range, dlogvar_at(layer, dlogvar, dz, logvar, n, dz_scale, &noise, *dlogvar_scale));
+    range_follow(range, dlogvar_at(layer, dlogvar, dz, logvar, n, dz_scale, noise, *dlogvar_scale));
 }
 
 int64_t latent_layer_kl(const int8_t *mu, const int8_t *logvar, uint32_t count, scale_t mu_scale) {
     scale_t k = scale_div(scale_mul(mu_scale, mu_scale), Q12);
     uint32_t r = shift_after(k, 0, 1);
-    return latent_kl(mu, logvar, multiplier(k, r), r, count);
+    int64_t kl = 0;
+    for (uint32_t i = 0; i < count; i += TURN_ELEMENTS) {
+        uint32_t start = piece_start();
+        kl += latent_kl(mu + i, logvar + i, multiplier(k, r), r, least(TURN_ELEMENTS, count - i));
+        piece_end(start);
+    }
+    return kl;
 }
 
 // The target with 15 fraction bits: m and r of (x * m) >> r.
@@ -81,7 +95,13 @@ static uint32_t target_multiplier(scale_t x_scale, uint32_t *r) {
 
 int64_t bernoulli_layer_loss(const int8_t *logits, const int8_t *x, uint32_t count, scale_t x_scale) {
     uint32_t r, m = target_multiplier(x_scale, &r);
-    return bernoulli_loss(logits, x, m, r, count);
+    int64_t loss = 0;
+    for (uint32_t i = 0; i < count; i += TURN_ELEMENTS) {
+        uint32_t start = piece_start();
+        loss += bernoulli_loss(logits + i, x + i, m, r, least(TURN_ELEMENTS, count - i));
+        piece_end(start);
+    }
+    return loss;
 }
 
 // Probabilities are off by at most 1, which bounds the first range of both losses' errors.
@@ -89,9 +109,12 @@ static scale_t bernoulli_at(int8_t *d, const int8_t *logits, const int8_t *x, ui
     scale_t d_scale) {
     scale_t k = scale_div(Q15, d_scale);
     uint32_t rx, mx = target_multiplier(x_scale, &rx), r = shift_after(k, 0, 1);
-    uint32_t start = piece_start();
-    uint32_t peak = bernoulli_dlogits(d, logits, x, mx, rx, multiplier(k, r), r, count);
-    piece_end(start);
+    uint32_t m = multiplier(k, r), peak = 0;
+    for (uint32_t i = 0; i < count; i += TURN_ELEMENTS) {
+        uint32_t start = piece_start(), length = least(TURN_ELEMENTS, count - i);
+        peak = most(peak, bernoulli_dlogits(d + i, logits + i, x + i, mx, rx, m, r, length));
+        piece_end(start);
+    }
     return peak_value(peak, r, d_scale);
 }
 
@@ -114,16 +137,26 @@ static softmax_t softmax_of(uint32_t classes, scale_t logit_scale) {
 int64_t softmax_layer_loss(const int8_t *logits, const uint8_t *labels, uint32_t classes, uint32_t n,
     scale_t logit_scale) {
     softmax_t softmax = softmax_of(classes, logit_scale);
-    return softmax_loss(&softmax, logits, labels, n);
+    uint32_t n_at_once = samples_at_once(classes);
+    int64_t loss = 0;
+    for (uint32_t i = 0; i < n; i += n_at_once) {
+        uint32_t start = piece_start();
+        loss += softmax_loss(&softmax, logits + i * classes, labels + i, least(n_at_once, n - i));
+        piece_end(start);
+    }
+    return loss;
 }
 
 static scale_t softmax_at(int8_t *d, const int8_t *logits, const uint8_t *labels, const softmax_t *softmax, uint32_t n,
     scale_t d_scale) {
     scale_t k = scale_div(Q15, d_scale);
     uint32_t r = shift_after(k, 0, 1);
-    uint32_t start = piece_start();
-    uint32_t peak = softmax_dlogits(softmax, d, logits, labels, multiplier(k, r), r, n);
-    piece_end(start);
+    uint32_t m = multiplier(k, r), n_at_once = samples_at_once(softmax->classes), peak = 0;
+    for (uint32_t i = 0; i < n; i += n_at_once) {
+        uint32_t at = i * softmax->classes, start = piece_start(), length = least(n_at_once, n - i);
+        peak = most(peak, softmax_dlogits(softmax, d + at, logits + at, labels + i, m, r, length));
+        piece_end(start);
+    }
     return peak_value(peak, r, d_scale);
 }
 

@@ -51,6 +51,23 @@ static inline void range_start(scale_t *range, scale_t seen, scale_t bound) {
     *range = seen ? seen : bound;
 }
 
+static inline uint32_t at_least_one(uint32_t v) {
+    return v ? v : 1;
+}
+
+static inline uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static inline uint32_t most(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
+// Samples of `width` elements in a piece.
+static inline uint32_t samples_at_once(uint32_t width) {
+    return at_least_one(TURN_ELEMENTS / width);
+}
+
 // Cycles spent in kernels so far.
 extern uint64_t layer_cycles;
 
