@@ -12,7 +12,7 @@ model = fieldtune.load(sys.argv[1])
 with open(sys.argv[2], "rb") as file:
     samples = file.read()
 with open(sys.argv[3]) as file:
-    plan = json.load(file)
+    plan, order = json.load(file)
 batch, width = plan["batch"], model.graph.input_width
 trainer = model.trainer("evaluate", plan=plan)
 classes = bytearray()
@@ -22,7 +22,7 @@ with open(sys.argv[4], "wb") as out:
         trainer.feed(part)
         trainer.run()
         n = len(part) // width
-        for name in plan["order"]:
+        for name in order:
             view = trainer._task.outputs[name].data
             out.write(view[: n * model.graph.widths[name]])
         classes.extend(trainer.classes(n))

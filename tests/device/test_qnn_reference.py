@@ -26,10 +26,10 @@ def board(micropython, folder, model, x):
     for key, size in sizes.items():
         offsets[key] = end
         end += -(-size // 4) * 4
-    plan = {"batch": batch, "order": order, "evaluate": {"bytes": end, "tensors": offsets}}
+    plan = {**model.plan, "evaluate": {"bytes": end, "tensors": offsets}}
     file.write(model, folder / "model.safetensors")
     (folder / "samples").write_bytes(x.tobytes())
-    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").write_text(json.dumps([plan, order]))
     names = ("model.safetensors", "samples", "plan.json", "outputs")
     arguments = [micropython, SCRIPT, *(folder / name for name in names)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)

@@ -9,7 +9,7 @@ import re
 from math import exp, log, log1p
 
 import numpy as np
-from qnn_runner import QNN
+from tests.kernels.qnn_runner import QNN
 
 ACTIVATION, ERROR = 127, 63
 WORD = 0xFFFFFFFF

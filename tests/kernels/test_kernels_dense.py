@@ -1,11 +1,11 @@
 """Dense layers' kernels: forward, errors, gradient and step, against the oracle."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operands import (
+from tests.kernels import oracle
+from tests.kernels.operands import (
     MULTIPLIER_MAX,
     batches,
     draws,
@@ -16,7 +16,7 @@ from operands import (
     shifts,
     widths,
 )
-from qnn_runner import Stopped, same
+from tests.kernels.qnn_runner import Stopped, same
 
 
 def forward(qnn, w, b, m, s, r, relu, x, before=0):

@@ -1,13 +1,22 @@
 """Latent and loss kernels against the oracle, and what they must be to serve training."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operands import MULTIPLIER_MAX, batches, draws, examples, keys, multipliers, shifts, widths
-from qnn_runner import same
 from scipy import stats
+from tests.kernels import oracle
+from tests.kernels.operands import (
+    MULTIPLIER_MAX,
+    batches,
+    draws,
+    examples,
+    keys,
+    multipliers,
+    shifts,
+    widths,
+)
+from tests.kernels.qnn_runner import same
 
 firsts = st.integers(0, 1023)
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
-from operands import examples
+from tests.kernels.operands import examples
 
 from fieldtune.model import scale
 
