@@ -107,6 +107,7 @@ class Session:
         self._incoming = None
         self._model = None
         self._trainer = None
+        self._sample = bytearray()
         self._every = 1
         self._waited = self._reported = 0
         link.on_status = self._status
@@ -215,12 +216,19 @@ class Session:
         )
         self._every = _number(message, "every", 1, _INT_LIMIT)
         self._link.stop = False
+        self._sample = bytearray()
         gc.collect()
         self._waited, self._reported = 0, time.ticks_us()
         self._reply({"ok": "start", "ram_free_bytes": gc.mem_free(), "step": self._trainer.step})
 
     def _samples(self, payload):
         if self._trainer and not self._link.stop:
+            if self._trainer.record > self._link.limit:
+                # Longer than a frame: it comes in parts.
+                self._sample.extend(payload)
+                if len(self._sample) < self._trainer.record:
+                    return
+                payload, self._sample = self._sample, bytearray()
             self._trainer.feed(payload)
             if self._trainer.sums["steps"] >= self._every:
                 self._report()

@@ -27,7 +27,7 @@ class Trainer:
             raise ValueError("this task needs labels")
         self.rate, self._total, self._taken = rate, total, 0
         self._width = model.graph.input_width
-        self._record = self._width + (1 if labelled else 0)
+        self.record = self._width + (1 if labelled else 0)
         self._fill = 0
         self.batch = batch
         self.samples = 0
@@ -55,7 +55,7 @@ class Trainer:
 
         Raises ValueError where data ends within a sample.
         """
-        record, width, task = self._record, self._width, self._task
+        record, width, task = self.record, self._width, self._task
         if len(data) % record:
             raise ValueError("a sample has %d bytes" % record)
         data = memoryview(data)

@@ -99,9 +99,13 @@ class Session:
         return self.request({"do": "start", **settings})
 
     def samples(self, data: bytes) -> None:
-        """Sends whole samples; waits while the board has no room. Raises what the board raised."""
-        self.link.send(SAMPLES, data)
-        self.poll()
+        """Sends whole samples, one that is longer than a frame alone; waits for the board's room.
+
+        Raises what the board raised.
+        """
+        for at in range(0, len(data), self.link.payload_max):
+            self.link.send(SAMPLES, data[at : at + self.link.payload_max])
+            self.poll()
         if self._replies:
             self._wait_for_reply()
 
