@@ -19,6 +19,7 @@ from fieldtune.model.file import Model
 from fieldtune.stream import pump, train
 from fieldtune.stream.session import Session
 
+SEED = 3
 DEGREES = 15
 SCORE = pump.Settings("evaluate", labelled=True)
 ADAPT = pump.Settings("finetune", rate=0.006, epochs=20)

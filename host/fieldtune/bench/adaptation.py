@@ -3,13 +3,13 @@
 import statistics
 
 from fieldtune.console import Console
-from fieldtune.demo import BASELINES, Board, Drift
+from fieldtune.demo import BASELINES, SEED, Board, Drift
 from fieldtune.emulate import registry
 from fieldtune.model import file
 from fieldtune.stream import train
 from fieldtune.stream.session import Session
 
-SEEDS = range(2, 7)  # the demo's is 1
+SEEDS = tuple(seed for seed in range(1, 7) if seed != SEED)
 SIMULATOR = "unix-bench"
 ACCURACIES = ("source", "drifted", "renormalized", "adapted")
 

@@ -9,7 +9,7 @@ def configure(parser) -> None:
     parser.add_argument(
         "--emulated", action="store_true", help="the emulated board, even if one is plugged in"
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of data and training")
+    parser.add_argument("--seed", type=int, metavar="N", help="of data and training (default: 3)")
 
 
 def run(args, console) -> None:
@@ -23,7 +23,9 @@ def run(args, console) -> None:
     console.info(f"build {built.build_id} runs on the {device.kind} {args.board}, verified")
     folder = tree.runs() / "demo"
     facts = {"size": built.size, "build_id": built.build_id}
-    report = demo.run(flashed.port, facts, args.seed, folder, console)
+    report = demo.run(
+        flashed.port, facts, demo.SEED if args.seed is None else args.seed, folder, console
+    )
     console.result(report, ["", *demo.table(report), "", f"report, models, plot: {folder}"])
 
 
