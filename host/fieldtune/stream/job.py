@@ -38,6 +38,9 @@ class Request:
         for name, value in (("epochs", self.epochs), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise UsageError(f"--{name} {value}", "it is 1 or more")
+        if self.batch is not None and self.batch not in planner.BATCHES:
+            known = planner.BATCHES
+            raise UsageError(f"--batch {self.batch}", f"it is {known[0]} to {known[-1]} samples")
         if not 0 <= self.rate < 64:
             raise UsageError(f"--lr {self.rate}", "a learning rate is 0 or more, and under 64")
         if not 0 <= self.seed < 1 << 30:
@@ -114,7 +117,7 @@ def _settings(request: Request, samples: sources.Samples, model: Model) -> pump.
         rate=request.rate,
         seed=request.seed,
         epochs=request.epochs,
-        labelled=samples.labelled and request.task != "finetune",
+        labelled=samples.labelled and request.task != "finetune" and _classes(model) is not None,
     )
 
 
@@ -148,21 +151,39 @@ def _all(request: Request, samples: sources.Samples, model: Model, labelled: boo
     fitted = quantize.normalization(
         request.normalize, x, full_scale=full, signed=graph.signed_input
     )
-    return pump.records(
-        quantize.samples(fitted.apply(x), graph.input_scale, graph.signed_input), y
-    )
+    return _records(samples, model, fitted.apply(x), y)
 
 
 def _endless(
     request: Request, samples: sources.Samples, model: Model, labelled: bool
 ) -> Iterator[np.ndarray]:
     """Blocks of a source that has no known end, each as soon as it is there."""
-    graph = model.graph
     rows = itertools.islice(iter(samples), request.limit)
     while block := list(itertools.islice(rows, BLOCK)):
         x = np.stack([each for each, _ in block])
         y = np.array([label for _, label in block]) if labelled else None
-        yield pump.records(quantize.samples(x, graph.input_scale, graph.signed_input), y)
+        yield _records(samples, model, x, y)
+
+
+def _records(
+    samples: sources.Samples, model: Model, x: np.ndarray, y: np.ndarray | None
+) -> np.ndarray:
+    """Samples as they go over the wire. Raises UsageError on a label that is no class."""
+    classes = _classes(model)
+    if y is not None and y.max() >= classes:
+        raise UsageError(
+            f"{samples.name} has the label {y.max()}",
+            f"the model knows {classes} classes, 0 to {classes - 1}",
+        )
+    graph = model.graph
+    return pump.records(quantize.samples(x, graph.input_scale, graph.signed_input), y)
+
+
+def _classes(model: Model) -> int | None:
+    """How many classes the model tells apart; None where it has no classifier."""
+    widths = model.graph.widths
+    found = [widths[node.sources[0]] for node in model.graph.nodes if node.op == "softmax"]
+    return min(found, default=None)
 
 
 def _facts(outcome: pump.Outcome, session: Session, record: Run) -> dict:
