@@ -57,6 +57,29 @@ _TINYUSB_FROM_OUTSIDE = [
     ),
 ]
 
+_USB_INPUT_IN_BLOCKS = [
+    # Asked for single bytes, TinyUSB spends 500 cycles on each, on mutexes mostly.
+    Edit(
+        "shared/tinyusb/mp_usbd_cdc.c",
+        "    cdc_itf_pending &= ~(1 << itf);\n",
+        "    cdc_itf_pending &= ~(1 << itf);\n"
+        "    uint8_t block[CFG_TUD_CDC_EP_BUFSIZE];\n"
+        "    size_t at = 0, end = 0;\n",
+    ),
+    Edit(
+        "shared/tinyusb/mp_usbd_cdc.c",
+        "        if (ringbuf_free(&stdin_ringbuf)) {\n"
+        "            int data_char = tud_cdc_read_char();\n",
+        "        size_t room = MIN(ringbuf_free(&stdin_ringbuf), sizeof(block));\n"
+        "        if (at == end && room) {\n"
+        "            at = 0;\n"
+        "            end = tud_cdc_n_read(itf, block, MIN(bytes_avail, room));\n"
+        "        }\n"
+        "        if (at < end) {\n"
+        "            int data_char = block[at++];\n",
+    ),
+]
+
 _UNIX_LIKE_A_BOARD = [
     # machine.reset(), see boards/unix/prompt.c.
     Edit(
@@ -105,7 +128,13 @@ _SAME_BYTES_EVERY_TIME = [
     ),
 ]
 
-EDITS = _NO_TLS + _TINYUSB_FROM_OUTSIDE + _UNIX_LIKE_A_BOARD + _SAME_BYTES_EVERY_TIME
+EDITS = (
+    _NO_TLS
+    + _TINYUSB_FROM_OUTSIDE
+    + _USB_INPUT_IN_BLOCKS
+    + _UNIX_LIKE_A_BOARD
+    + _SAME_BYTES_EVERY_TIME
+)
 
 
 def apply(source: Path) -> None:
