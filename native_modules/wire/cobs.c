@@ -30,19 +30,3 @@ void cobs_encode(cobs_encoder_t *e, const uint8_t *data, size_t n) {
 uint8_t *cobs_encode_end(cobs_encoder_t *e) {
     return e->next;
 }
-
-void cobs_decode_begin(cobs_decoder_t *d) {
-    d->left = 0;
-    d->zero_due = false;
-}
-
-int cobs_decode(cobs_decoder_t *d, uint8_t byte) {
-    if (d->left > 0) {
-        --d->left;
-        return byte;
-    }
-    bool zero = d->zero_due;
-    d->left = byte - 1;
-    d->zero_due = byte != 0xff;
-    return zero ? 0 : -1;
-}

@@ -27,8 +27,22 @@ typedef struct {
     bool zero_due; // the next block is preceded by a zero
 } cobs_decoder_t;
 
-void cobs_decode_begin(cobs_decoder_t *d);
+static inline void cobs_decode_begin(cobs_decoder_t *d) {
+    d->left = 0;
+    d->zero_due = false;
+}
+
 // Takes one byte, which is not 0. Returns the byte it stands for, or -1 when it stands for none.
-int cobs_decode(cobs_decoder_t *d, uint8_t byte);
+// Here because it is called for every byte that comes in.
+static inline int cobs_decode(cobs_decoder_t *d, uint8_t byte) {
+    if (d->left > 0) {
+        --d->left;
+        return byte;
+    }
+    bool zero = d->zero_due;
+    d->left = (uint8_t)(byte - 1);
+    d->zero_due = byte != 0xff;
+    return zero ? 0 : -1;
+}
 
 #endif

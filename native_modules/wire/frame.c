@@ -96,24 +96,52 @@ static bool end_frame(frame_receiver_t *r, const uint8_t *buffer, size_t size) {
     return valid;
 }
 
-bool frame_receive(frame_receiver_t *r, uint8_t *buffer, size_t size, uint8_t byte) {
-    if (byte == 0) {
-        return end_frame(r, buffer, size);
+static size_t skip(const uint8_t *data, size_t n) {
+    size_t i = 0;
+    while (i < n && data[i] != 0) {
+        i++;
     }
-    ++r->taken;
-    if (r->too_long) {
-        return false;
+    return i;
+}
+
+// Decodes to what is left of the header or, behind that, of the buffer. Returns the bytes taken: up to a zero, the end
+// of the header, or the end of the data.
+static size_t decode(frame_receiver_t *r, uint8_t *buffer, size_t size, const uint8_t *data, size_t n) {
+    bool in_header = r->decoded < FRAME_HEADER;
+    uint8_t *start = in_header ? r->raw_header + r->decoded : buffer + (r->decoded - FRAME_HEADER);
+    uint8_t *end = in_header ? r->raw_header + FRAME_HEADER : buffer + size;
+    uint8_t *stop = in_header ? end : NULL;
+    uint8_t *next = start;
+    cobs_decoder_t cobs = r->cobs;
+    size_t i = 0;
+    while (i < n && data[i] != 0 && next != stop) {
+        int value = cobs_decode(&cobs, data[i++]);
+        if (value < 0) {
+            continue;
+        }
+        if (next >= end) {
+            r->too_long = true;
+            break;
+        }
+        *next++ = (uint8_t)value;
     }
-    int value = cobs_decode(&r->cobs, byte);
-    if (value < 0) {
-        return false;
+    r->cobs = cobs;
+    r->decoded += (size_t)(next - start);
+    return i;
+}
+
+size_t frame_receive(frame_receiver_t *r, uint8_t *buffer, size_t size, const uint8_t *data, size_t n, bool *whole) {
+    size_t i = 0;
+    *whole = false;
+    while (i < n && !*whole) {
+        if (data[i] == 0) {
+            *whole = end_frame(r, buffer, size);
+            i++;
+            continue;
+        }
+        size_t taken = r->too_long ? skip(data + i, n - i) : decode(r, buffer, size, data + i, n - i);
+        r->taken += (uint32_t)taken;
+        i += taken;
     }
-    if (r->decoded < FRAME_HEADER) {
-        r->raw_header[r->decoded++] = (uint8_t)value;
-    } else if (r->decoded - FRAME_HEADER < size) {
-        buffer[r->decoded++ - FRAME_HEADER] = (uint8_t)value;
-    } else {
-        r->too_long = true;
-    }
-    return false;
+    return i;
 }

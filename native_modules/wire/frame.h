@@ -43,8 +43,9 @@ typedef struct {
 
 void frame_receiver_init(frame_receiver_t *r);
 
-// Takes one byte from the wire. Payload and CRC are decoded to the `size` bytes of `buffer`. Returns true when `byte`
-// ends a valid frame: its header is in r->header, its payload at `buffer`.
-bool frame_receive(frame_receiver_t *r, uint8_t *buffer, size_t size, uint8_t byte);
+// Takes bytes from the wire until one ends a valid frame, `n` at most. Payload and CRC are decoded to the `size` bytes of
+// `buffer`. Returns how many bytes that were. `*whole`: a frame has ended, its header is in r->header, its payload at
+// `buffer`.
+size_t frame_receive(frame_receiver_t *r, uint8_t *buffer, size_t size, const uint8_t *data, size_t n, bool *whole);
 
 #endif

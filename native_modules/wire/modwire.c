@@ -9,15 +9,15 @@
 #include "frame.h"
 
 // How bytes come in. A file descriptor hands out what is there. Other streams block until as many bytes came as were
-// asked for, and are read one by one. On TinyUSB ports that costs two turns of the USB stack a byte, so there the
-// ring behind stdin is emptied directly.
+// asked for, and are read one by one. On TinyUSB ports that costs two turns of the USB stack a byte, so there frames are
+// decoded from the ring behind stdin.
 #if MICROPY_PY_SELECT_POSIX_OPTIMISATIONS
 #define HAS_POSIX_POLL 1
 #define CHUNK 256
 #include <poll.h>
 #else
 #define HAS_POSIX_POLL 0
-#define CHUNK 64
+#define CHUNK 1
 #endif
 #define HAS_STDIN_RING (MICROPY_HW_USB_CDC && MICROPY_HW_ENABLE_USBDEV && !MICROPY_EXCLUDE_SHARED_TINYUSB_USBD_CDC)
 #if HAS_STDIN_RING
@@ -97,21 +97,13 @@ static mp_obj_t receiver_make_new(const mp_obj_type_t *type, size_t n_args, size
     return MP_OBJ_FROM_PTR(self);
 }
 
+// Reads to the empty chunk. False when there is nothing to read.
 static bool fill(receiver_obj_t *self) {
     if (!stream_ready(self->stream)) {
         return false;
     }
-    #if HAS_STDIN_RING
-    if (self->is_stdin) {
-        self->at = self->end = 0;
-        for (int c; self->end < CHUNK && (c = ringbuf_get(&stdin_ringbuf)) >= 0;) {
-            self->chunk[self->end++] = (uint8_t)c;
-        }
-        return self->end > 0;
-    }
-    #endif
     int error;
-    mp_uint_t n = mp_get_stream(self->stream)->read(self->stream, self->chunk, HAS_POSIX_POLL ? CHUNK : 1, &error);
+    mp_uint_t n = mp_get_stream(self->stream)->read(self->stream, self->chunk, CHUNK, &error);
     if (n == MP_STREAM_ERROR) {
         if (mp_is_nonblocking_error(error)) {
             return false;
@@ -126,16 +118,48 @@ static bool fill(receiver_obj_t *self) {
     return true;
 }
 
+// What has come and lies in one piece: its length and address. 0 when there is nothing.
+static size_t peek(receiver_obj_t *self, const uint8_t **data) {
+    #if HAS_STDIN_RING
+    if (self->is_stdin) {
+        ringbuf_t *ring = &stdin_ringbuf;
+        if (ring->iget == ring->iput) {
+            stream_ready(self->stream);
+        }
+        *data = ring->buf + ring->iget;
+        return (ring->iput < ring->iget ? ring->size : ring->iput) - ring->iget;
+    }
+    #endif
+    if (self->at == self->end && !fill(self)) {
+        return 0;
+    }
+    *data = self->chunk + self->at;
+    return self->end - self->at;
+}
+
+static void consume(receiver_obj_t *self, size_t n) {
+    #if HAS_STDIN_RING
+    if (self->is_stdin) {
+        size_t iget = stdin_ringbuf.iget + n;
+        stdin_ringbuf.iget = (uint16_t)(iget < stdin_ringbuf.size ? iget : 0);
+        return;
+    }
+    #endif
+    self->at += (uint16_t)n;
+}
+
 // Reads what is there. Returns the payload's length when a frame is whole, or -1.
 static mp_obj_t receiver_poll(mp_obj_t self_in) {
     receiver_obj_t *self = MP_OBJ_TO_PTR(self_in);
     mp_buffer_info_t info;
     get_buffer(self, &info);
-    for (size_t i = 0; i < POLL_BYTES; i++) {
-        if (self->at == self->end && !fill(self)) {
-            break;
-        }
-        if (frame_receive(&self->frames, info.buf, info.len, self->chunk[self->at++])) {
+    const uint8_t *data;
+    size_t n;
+    for (size_t read = 0; read < POLL_BYTES && (n = peek(self, &data)) > 0; read += n) {
+        bool whole;
+        n = frame_receive(&self->frames, info.buf, info.len, data, n, &whole);
+        consume(self, n);
+        if (whole) {
             return MP_OBJ_NEW_SMALL_INT(self->frames.header.length);
         }
     }

@@ -58,8 +58,8 @@ class Driver:
         self.ask(b"E" + header + struct.pack("<I", len(frame.payload)) + frame.payload)
         return self.bytes(self.numbers(1)[0])
 
-    def receive(self, stream: bytes, size: int = BUFFER) -> Received:
-        self.ask(b"R" + struct.pack("<2I", size, len(stream)) + stream)
+    def receive(self, stream: bytes, size: int = BUFFER, piece: int = 256) -> Received:
+        self.ask(b"R" + struct.pack("<3I", size, piece, len(stream)) + stream)
         received = Received()
         while self.numbers(1)[0]:
             *header, length = self.numbers(5)
@@ -97,6 +97,15 @@ def test_a_frame_is_encoded_as_the_host_encodes_it(driver, frame):
 def test_frames_are_received_as_they_were_sent(driver, batch):
     received = driver.receive(b"".join(map(wire.encode, batch)))
     assert received == Received(frames=batch)
+
+
+@given(
+    batch=st.lists(frames, max_size=2), garbage=st.binary(max_size=50), piece=st.integers(1, 64)
+)
+@settings(deadline=None)
+def test_it_does_not_matter_in_which_pieces_bytes_come(driver, batch, garbage, piece):
+    stream = garbage + b"".join(map(wire.encode, batch)) + garbage
+    assert driver.receive(stream, piece=piece) == driver.receive(stream, piece=len(stream) + 1)
 
 
 # COBS has its edges at runs of 254 bytes without a zero; a run may also start in the header.

@@ -3,6 +3,7 @@
 // Every buffer is allocated at exactly the size that is promised, so that a sanitizer sees a step beyond.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "frame.h"
 
@@ -57,16 +58,23 @@ static void encode(void) {
     free(payload);
 }
 
-// Answers 1, header and payload for each frame, then 0 and the counters.
+// Takes the stream in pieces. Answers 1, header and payload for each frame, then 0 and the counters.
 static void receive(void) {
     uint32_t size = get_u32();
+    uint32_t piece = get_u32();
     uint32_t n;
     uint8_t *stream = get_bytes(&n);
     uint8_t *buffer = malloc(size);
     frame_receiver_t r;
     frame_receiver_init(&r);
-    for (uint32_t i = 0; i < n; i++) {
-        if (frame_receive(&r, buffer, size, stream[i])) {
+    for (uint32_t at = 0; at < n;) {
+        uint32_t length = n - at < piece ? n - at : piece;
+        uint8_t *data = malloc(length);
+        memcpy(data, stream + at, length);
+        bool whole;
+        at += (uint32_t)frame_receive(&r, buffer, size, data, length, &whole);
+        free(data);
+        if (whole) {
             put_u32(1);
             put_header(&r.header);
             put_u32(r.header.length);
