@@ -45,16 +45,22 @@ float *qnn_optional_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr
 }
 
 uint32_t qnn_int(mp_obj_t object, uint32_t low, uint32_t high, qstr name) {
-    mp_int_t value;
-    if (!mp_obj_get_int_maybe(object, &value) || value < (mp_int_t)low || value > (mp_int_t)high) {
+    if (!mp_obj_is_small_int(object)) {
+        qnn_raise(name);
+    }
+    mp_int_t value = MP_OBJ_SMALL_INT_VALUE(object);
+    if (value < (mp_int_t)low || value > (mp_int_t)high) {
         qnn_raise(name);
     }
     return value;
 }
 
 scale_t qnn_scale_or_zero(mp_obj_t object, qstr name) {
-    mp_int_t value;
-    if (!mp_obj_get_int_maybe(object, &value) || value != (int32_t)value || (value && !scale_is_valid(value))) {
+    if (!mp_obj_is_small_int(object)) {
+        qnn_raise(name);
+    }
+    mp_int_t value = MP_OBJ_SMALL_INT_VALUE(object);
+    if (value != (int32_t)value || (value && !scale_is_valid(value))) {
         qnn_raise(name);
     }
     return value;

@@ -83,7 +83,7 @@ uint32_t add_errors(int8_t *d, const int8_t *a, const int8_t *b, const int8_t *m
 
 // Log variances are int8 of scale 1/16, clamped to -6..4. noise = (sigma_q12 * normal_q12) >> 16 has 8 fraction bits.
 // normal_q12 comes from the 16 low bits of random_mix(random_mix(key, first + i), j): bit 15 is the sign, bits 14..8 the
-// place in the table of quantiles, bits 7..0 interpolate.
+// place in the table of quantiles, bits 7..0 interpolate: low + ((high - low) * bits >> 8).
 typedef struct {
     uint16_t width;
     uint32_t key;
@@ -99,7 +99,7 @@ uint32_t latent_dlogvar(int8_t *dlogvar, const int8_t *dz, const int8_t *logvar,
     uint32_t m_kl, uint32_t r, uint32_t n);
 
 // Kullback-Leibler divergence from N(0, 1), summed over everything, in nats with 12 fraction bits:
-//   sum(variance + mu^2 - 1 - logvar) / 2, mu^2 = (mu * mu * m) >> r in 12 fraction bits.
+//   sum(variance + mu^2 - 1 - logvar) / 2 (towards zero), mu^2 = (mu * mu * m) >> r in 12 fraction bits.
 int64_t latent_kl(const int8_t *mu, const int8_t *logvar, uint32_t m, uint32_t r, uint32_t count);
 
 // Logits are int8 of scale 1/16. t = min((x * m) >> r, 32768) is the target with 15 fraction bits, negative x as 0.
@@ -118,7 +118,9 @@ typedef struct {
     uint8_t rx;
 } softmax_t;
 
-// Cross-entropy, summed over the samples, in nats with 12 fraction bits.
+// Cross-entropy, summed over the samples, in nats with 12 fraction bits: sum(ln(sum of exp) + distance(label) * 256).
+// ln(v / 2^15): v is halved h times until it is below 2^16, p = v >> 10 & 31 is the place in ln_q12:
+//   h * 2839 + low + ((high - low) * (v & 1023) >> 10)
 int64_t softmax_loss(const softmax_t *softmax, const int8_t *logits, const uint8_t *labels, uint32_t n);
 
 // d = clamp63(((p - [c == label] * 2^15) * m + 2^(r-1)) >> r)

@@ -16,9 +16,10 @@ target_sources(usermod_qnn INTERFACE ${QNN_SOURCES} ${QNN_ASSEMBLY})
 target_include_directories(usermod_qnn INTERFACE ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(usermod INTERFACE usermod_qnn)
 
-# The same integers on every core: qnn has its own flags whatever the port's are.
+# The same integers on every core: qnn has its own flags whatever the port's are. Operands outside the contract of
+# kernels.h wrap around: wrong numbers, never undefined behaviour.
 set_source_files_properties(${QNN_SOURCES} PROPERTIES
-    COMPILE_OPTIONS "-O2;-fno-lto;-ffp-contract=off"
+    COMPILE_OPTIONS "-O2;-fno-lto;-fwrapv;-ffp-contract=off"
 )
 if(QNN_HOT_SECTION)
     set_source_files_properties(${QNN_SOURCES} PROPERTIES

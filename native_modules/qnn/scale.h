@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Scales: positive real numbers in one int32, computed with integers only, so that every core gets the same bits.
 //
-// A scale is m * 2^e with m in 2^15 .. 2^16-1, packed as (e << 16) | m. Results are rounded to nearest and
-// saturate at e = -127 and 127. Zero stands for "not set" and is no operand.
+// A scale is m * 2^e with m in 2^15 .. 2^16-1, packed as (e << 16) | m. Results are rounded to nearest, quotients and roots
+// to within one unit of m; all saturate at e = -127 and 127. Zero stands for "not set" and is no operand.
 #ifndef QNN_SCALE_H
 #define QNN_SCALE_H
 
