@@ -49,6 +49,16 @@ class Clock:
         self.labelled = False
 
 
+class _Sum:
+    """The errors that two consumers send to a node, added up."""
+
+    def __init__(self, kernel, d, a, b, width):
+        self._kernel, self._d, self._a, self._b, self._width = kernel, d, a, b, width
+
+    def backward(self, n, _clock):
+        self._d.scale = self._kernel.forward(n * self._width, self._a.scale, self._b.scale)
+
+
 class Task:
     """One task of a graph with its tensors in an arena: forward, backward and update of a batch.
 
@@ -63,25 +73,24 @@ class Task:
         self.labels = bytearray(batch)
         if self.train:
             needed = graph.upstream(task["loss"])
-            self._forward = [o for o in graph.operators if o.name in needed]
+            self.operators = [o for o in graph.operators if o.name in needed]
         else:
-            self._forward = graph.operators
+            self.operators = graph.operators
         self._arena = Arena(plan, graph.precision.ITEM_BYTES)
         widest = max(graph.widths[o.name] for o in graph.operators)
         self.scratch = self._arena.take("scratch", 8 * widest)
         self._senders = self._find_senders()
         self._place_tensors()
-        for operator in self._forward:
+        for operator in self.operators:
             operator.bind(self)
-        self._sums = {name: self._sum(name) for name in self._senders if len(self._senders[name]) > 1}
-        heard = [o for o in self._forward if o is self.loss or o.name in self._senders]
-        self._backward = heard[::-1] if self.train else []
+        self._forward = [operator.forward for operator in self.operators]
+        self._backward = self._backward_calls() if self.train else []
 
     def _find_senders(self):
         """{node: the nodes that send it an error}: those that read it, if it or what it depends on is trained."""
         senders = {}
         if self.train:
-            for operator in self._forward:
+            for operator in self.operators:
                 for source in operator.sources:
                     if source != _INPUT and self.graph.upstream(source) & self.train:
                         senders.setdefault(source, []).append(operator.name)
@@ -91,7 +100,7 @@ class Task:
         self.outputs = {_INPUT: self._tensor("y:input", _INPUT)}
         self.outputs[_INPUT].scale = self.graph.input_scale
         self.errors, self._parts = {}, {}
-        for operator in self._forward:
+        for operator in self.operators:
             if not operator.loss:
                 self.outputs[operator.name] = self._tensor("y:" + operator.name, operator.name)
         for name, senders in self._senders.items():
@@ -117,6 +126,19 @@ class Task:
     def is_relu(self, name):
         return name != _INPUT and self.graph.operator(name).relu
 
+    def _backward_calls(self):
+        """What follows the forward pass: sums of errors, backward passes and updates, last operator first."""
+        calls = []
+        for operator in reversed(self.operators):
+            senders = self._senders.get(operator.name, ())
+            if len(senders) > 1:
+                calls.append(self._sum(operator.name).backward)
+            if senders or operator is self.loss:
+                calls.append(operator.backward)
+                if operator.name in self.train:
+                    calls.append(operator.update)
+        return calls
+
     def _sum(self, name):
         senders = self._senders[name]
         if len(senders) != 2:
@@ -126,23 +148,19 @@ class Task:
         mask = self.outputs[name].data if operator.relu else None
         state = operator.state[_OUTPUT_ERROR : _OUTPUT_ERROR + 1]
         kernel = self.graph.precision.ErrorSum(d.data, a.data, b.data, mask, state)
-        return kernel, d, a, b, operator.width
+        return _Sum(kernel, d, a, b, operator.width)
 
-    def put(self, place, row):
-        """Makes an int8 row the sample number `place` of the batch."""
-        self.graph.precision.put(self.outputs[_INPUT], place * self.graph.input_width, row)
+    def put(self, place, rows):
+        """Makes int8 rows the samples of the batch from number `place` on."""
+        self.graph.precision.put(self.outputs[_INPUT], place * self.graph.input_width, rows)
 
     def forward(self, n, clock):
-        for operator in self._forward:
-            operator.forward(n, clock)
+        for call in self._forward:
+            call(n, clock)
 
     def step(self, n, clock):
         """Forward, backward and update on the first n samples that were put."""
-        self.forward(n, clock)
-        for operator in self._backward:
-            if operator.name in self._sums:
-                kernel, d, a, b, width = self._sums[operator.name]
-                d.scale = kernel.forward(n * width, a.scale, b.scale)
-            operator.backward(n, clock)
-            if operator.name in self.train:
-                operator.update(n, clock)
+        for call in self._forward:
+            call(n, clock)
+        for call in self._backward:
+            call(n, clock)

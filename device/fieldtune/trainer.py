@@ -31,6 +31,7 @@ class Trainer:
         self._fill = 0
         self.batch = batch
         self.samples = 0
+        self._shown = self._what_is_shown()
         self.reset()
 
     def restart(self):
@@ -55,32 +56,44 @@ class Trainer:
 
         Raises ValueError where data ends within a sample.
         """
-        record, width, task = self.record, self._width, self._task
-        if len(data) % record:
+        record, size = self.record, len(data)
+        if size % record:
             raise ValueError("a sample has %d bytes" % record)
         data = memoryview(data)
-        for at in range(0, len(data), record):
-            task.put(self._fill, data[at : at + width])
-            if record > width:
-                task.labels[self._fill] = data[at + width]
-            self._fill += 1
-            if self._fill == task.batch:
+        at = 0
+        while at < size:
+            n = min(self.batch - self._fill, (size - at) // record)
+            self._put(data[at : at + n * record], n)
+            at += n * record
+            self._fill += n
+            if self._fill == self.batch:
                 self.run()
+
+    def _put(self, data, n):
+        record, width, task, place = self.record, self._width, self._task, self._fill
+        if record == width:
+            task.put(place, data)
+            return
+        for i in range(n):
+            at = i * record
+            task.put(place + i, data[at : at + width])
+            task.labels[place + i] = data[at + width]
 
     def run(self):
         """Runs the samples that wait, a full batch or not."""
         n, self._fill = self._fill, 0
         if n == 0:
             return
+        clock, task = self._clock, self._task
         before = qnn.cycles()
-        if self._clock.training:
-            self._clock.rate = self._present_rate()
-            self._task.step(n, self._clock)
-            self._clock.step += 1
+        if clock.training:
+            clock.rate = self._present_rate()
+            task.step(n, clock)
+            clock.step += 1
             self._taken += 1
-            self._model.description["step"] = self._clock.step
+            self._model.description["step"] = clock.step
         else:
-            self._task.forward(n, self._clock)
+            task.forward(n, clock)
         self.samples += n
         self._count(n, (qnn.cycles() - before) & 0x3FFFFFFF)
 
@@ -96,14 +109,21 @@ class Trainer:
         sums["samples"] += n
         sums["steps"] += 1
         sums["cycles"] += cycles
-        for operator in self._task.graph.operators:
+        for operator, attribute, key in self._shown:
+            sums[key] += getattr(operator, attribute)
+
+    def _what_is_shown(self):
+        """(operator, attribute, key of the sums) of everything that a step adds to the sums."""
+        shown = []
+        for operator in self._task.operators:
             if hasattr(operator, "kl"):
-                sums["kl"] += operator.kl
+                shown.append((operator, "kl", "kl"))
             elif hasattr(operator, "correct"):
-                sums["class"] += operator.value
-                sums["correct"] += operator.correct
+                shown.append((operator, "value", "class"))
+                shown.append((operator, "correct", "correct"))
             elif operator.loss:
-                sums["reconstruction"] += operator.value
+                shown.append((operator, "value", "reconstruction"))
+        return shown
 
     def classes(self, n):
         """Predicted classes of the last n samples run."""
