@@ -58,25 +58,26 @@ _TINYUSB_FROM_OUTSIDE = [
 ]
 
 _USB_INPUT_IN_BLOCKS = [
-    # Asked for single bytes, TinyUSB spends 500 cycles on each, on mutexes mostly.
+    # Asked for single bytes, TinyUSB spends 500 cycles on each, on mutexes mostly. What does not
+    # fit into the ring is left to the loop behind.
     Edit(
         "shared/tinyusb/mp_usbd_cdc.c",
         "    cdc_itf_pending &= ~(1 << itf);\n",
         "    cdc_itf_pending &= ~(1 << itf);\n"
         "    uint8_t block[CFG_TUD_CDC_EP_BUFSIZE];\n"
-        "    size_t at = 0, end = 0;\n",
-    ),
-    Edit(
-        "shared/tinyusb/mp_usbd_cdc.c",
-        "        if (ringbuf_free(&stdin_ringbuf)) {\n"
-        "            int data_char = tud_cdc_read_char();\n",
+        "    while (tud_cdc_n_available(itf) && ringbuf_free(&stdin_ringbuf)) {\n"
         "        size_t room = MIN(ringbuf_free(&stdin_ringbuf), sizeof(block));\n"
-        "        if (at == end && room) {\n"
-        "            at = 0;\n"
-        "            end = tud_cdc_n_read(itf, block, MIN(bytes_avail, room));\n"
+        "        uint8_t *next = block;\n"
+        "        uint8_t *end = block + tud_cdc_n_read(itf, block, room);\n"
+        "        uint8_t *stop;\n"
+        "        while (mp_interrupt_char >= 0\n"
+        "               && (stop = memchr(next, mp_interrupt_char, end - next))) {\n"
+        "            stdin_ringbuf.iget = stdin_ringbuf.iput = 0;\n"
+        "            mp_sched_keyboard_interrupt();\n"
+        "            next = stop + 1;\n"
         "        }\n"
-        "        if (at < end) {\n"
-        "            int data_char = block[at++];\n",
+        "        ringbuf_put_bytes(&stdin_ringbuf, next, end - next);\n"
+        "    }\n",
     ),
 ]
 
