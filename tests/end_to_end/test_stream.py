@@ -1,14 +1,17 @@
 """host stream on the unix simulator: what it prints, records and refuses."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from fieldtune.model import example, file
 from fieldtune.runs import store
+from fieldtune.stream.job import BLOCK
 
 IMAGES = 100
 
@@ -128,6 +131,28 @@ def test_csv_lines_come_from_standard_input_until_it_ends(stream, data):
     text = csv_lines(data.source_x[:33])
     result = facts(stream("-", "--task", "finetune", "--json", text=text))
     assert (result["samples_sent"], result["samples_lost"]) == (33, 0)
+
+
+def test_ctrl_c_ends_the_wait_for_standard_input_and_keeps_the_run(stream, simulator, data, runs):
+    command = [sys.executable, "-m", "fieldtune", "stream", "-", "--task", "finetune", "--json"]
+    command += ["--device", str(simulator.device)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, text=True, **pipes)
+    process.stdin.write(csv_lines(data.source_x[: 2 * BLOCK]))
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    # 8 steps of 16 make a record: the board has run them all and the host waits for more.
+    while not any(path.stat().st_size for path in runs.glob("*/metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.wait(30)  # its standard input is still open
+    result = json.loads(process.stdout.read())
+    assert process.returncode == 130, process.stderr.read()
+    assert (result["samples_sent"], result["samples_run"]) == (2 * BLOCK, 2 * BLOCK)
+    assert result["stopped"]
+    assert file.read(runs / result["run"] / "after.safetensors").graph.step == 8
+    process.communicate()
 
 
 def test_limit_ends_standard_input_early(stream, data):

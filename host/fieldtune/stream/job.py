@@ -1,6 +1,7 @@
 """One `host stream`: from a source of samples to a recorded run."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -12,10 +13,11 @@ from fieldtune.model import file, planner, quantize, scale
 from fieldtune.model.file import Model
 from fieldtune.runs.store import INTERRUPTED, Run
 from fieldtune.stream import pump, sources
+from fieldtune.stream.lines import Lines
 from fieldtune.stream.session import Session
 
 BEFORE, AFTER = "before.safetensors", "after.safetensors"
-BLOCK = 64  # samples taken from a source without an end at a time
+BLOCK = 64  # samples taken from standard input at a time, at most
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Done:
 
 def run(request: Request, connect: Callable[[], Session], console: Console) -> Done:
     """Streams, and records what happened. The run is kept however it ends."""
-    samples = sources.open(request.data, request.window, request.stride, request.label)
+    lines = Lines(sys.stdin.fileno()) if request.data == sources.STDIN else None
+    samples = sources.open(request.data, request.window, request.stride, request.label, lines)
     _check(request, samples)
     with Run.create(request.task, {"settings": asdict(request)}) as record, connect() as session:
         before = session.pull()
@@ -72,7 +75,9 @@ def run(request: Request, connect: Callable[[], Session], console: Console) -> D
             }
         )
         settings = _settings(request, samples, model)
-        outcome = _stream(request, settings, samples, model, session, record, console)
+        if lines:
+            lines.idle = lambda: session.samples(b"")
+        outcome = _stream(request, settings, samples, model, session, lines, record, console)
         if model.graph.tasks[request.task].train:
             record.keep(AFTER, session.pull())
         facts = _facts(outcome, session, record)
@@ -127,12 +132,14 @@ def _stream(
     samples: sources.Samples,
     model: Model,
     session: Session,
+    lines: Lines | None,
     record: Run,
     console: Console,
 ) -> pump.Outcome:
     trains = bool(model.graph.tasks[request.task].train)
-    if samples.count is None:
-        blocks, total = _endless(request, samples, model, settings.labelled), request.limit
+    if lines:
+        blocks = _endless(request, samples, lines, model, settings.labelled)
+        total = request.limit
     else:
         rows = _all(request, samples, model, settings.labelled)
         total = len(rows) * request.epochs
@@ -155,11 +162,14 @@ def _all(request: Request, samples: sources.Samples, model: Model, labelled: boo
 
 
 def _endless(
-    request: Request, samples: sources.Samples, model: Model, labelled: bool
+    request: Request, samples: sources.Samples, lines: Lines, model: Model, labelled: bool
 ) -> Iterator[np.ndarray]:
-    """Blocks of a source that has no known end, each as soon as it is there."""
+    """Blocks of a source that has no known end: what is there, and nothing waits for more."""
     rows = itertools.islice(iter(samples), request.limit)
-    while block := list(itertools.islice(rows, BLOCK)):
+    for first in rows:
+        block = [first]
+        while len(block) < BLOCK and lines.ready and (row := next(rows, None)):
+            block.append(row)
         x = np.stack([each for each, _ in block])
         y = np.array([label for _, label in block]) if labelled else None
         yield _records(samples, model, x, y)

@@ -101,11 +101,11 @@ class Session:
     def samples(self, data: bytes) -> None:
         """Sends whole samples, one that is longer than a frame alone; waits for the board's room.
 
-        Raises what the board raised.
+        Without any it takes in what has come. Raises what the board raised.
         """
         for at in range(0, len(data), self.link.payload_max):
             self.link.send(SAMPLES, data[at : at + self.link.payload_max])
-            self.poll()
+        self.poll()
         if self._replies:
             self._wait_for_reply()
 
