@@ -1,5 +1,6 @@
 """One `host stream`: from a source of samples to a recorded run."""
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -144,10 +145,13 @@ def _stream(
         rows = _all(request, samples, model, settings.labelled)
         total = len(rows) * request.epochs
         blocks = pump.epochs(rows, request.epochs, request.seed) if trains else iter([rows])
-    with console.progress(total or 1, request.task, "samples") as bar:
-        return pump.run(
-            session, model.graph, model.plan, settings, blocks, total, record.metric, bar.update
-        )
+    run = functools.partial(
+        pump.run, session, model.graph, model.plan, settings, blocks, total, record.metric
+    )
+    if total is None:  # there is no end to tell the way to
+        return run()
+    with console.progress(total, request.task, "samples") as bar:
+        return run(bar.update)
 
 
 def _all(request: Request, samples: sources.Samples, model: Model, labelled: bool) -> np.ndarray:
