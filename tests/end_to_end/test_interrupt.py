@@ -91,6 +91,8 @@ def test_board_that_vanished_and_came_back_still_has_its_model(pico, host, tmp_p
     file.write(example.digits(1), tmp_path / "m.safetensors")
     host("push", tmp_path / "m.safetensors", "--device", pico.device)
     os.kill(pico.pid, signal.SIGKILL)
+    while pico.alive:
+        time.sleep(0.01)
     again = registry.start("pico")
     pulled = host("pull", tmp_path / "back", "--device", again.device)
     assert pulled.returncode == 0, pulled.stderr
