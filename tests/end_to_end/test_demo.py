@@ -30,7 +30,7 @@ KEYS = (
 def folder(running_simulator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo"
     image = {"size": 123456, "build_id": "0123456789abcdef"}
-    demo.run(str(running_simulator.device), image, 1, folder, Console())
+    demo.run(str(running_simulator.device), image, demo.SEED, folder, Console())
     return folder
 
 
@@ -48,6 +48,7 @@ def test_accuracies_are_what_the_demo_promises(report):
     source, drifted = report["accuracy_source"], report["accuracy_drifted"]
     adapted = report["accuracy_adapted"]
     assert source >= 0.95
+    assert adapted >= 0.85
     assert adapted > report["accuracy_renormalized"] > drifted
     assert adapted - drifted >= (source - drifted) / 2
 
