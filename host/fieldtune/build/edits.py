@@ -58,25 +58,17 @@ _TINYUSB_FROM_OUTSIDE = [
 ]
 
 _USB_INPUT_IN_BLOCKS = [
-    # Asked for single bytes, TinyUSB spends 500 cycles on each, on mutexes mostly. What does not
-    # fit into the ring is left to the loop behind.
+    # Asked for single bytes, TinyUSB spends 500 cycles on each, on mutexes mostly. Where none of
+    # them can be Ctrl-C, it writes to the ring itself.
     Edit(
         "shared/tinyusb/mp_usbd_cdc.c",
         "    cdc_itf_pending &= ~(1 << itf);\n",
         "    cdc_itf_pending &= ~(1 << itf);\n"
-        "    uint8_t block[CFG_TUD_CDC_EP_BUFSIZE];\n"
-        "    while (tud_cdc_n_available(itf) && ringbuf_free(&stdin_ringbuf)) {\n"
-        "        size_t room = MIN(ringbuf_free(&stdin_ringbuf), sizeof(block));\n"
-        "        uint8_t *next = block;\n"
-        "        uint8_t *end = block + tud_cdc_n_read(itf, block, room);\n"
-        "        uint8_t *stop;\n"
-        "        while (mp_interrupt_char >= 0\n"
-        "               && (stop = memchr(next, mp_interrupt_char, end - next))) {\n"
-        "            stdin_ringbuf.iget = stdin_ringbuf.iput = 0;\n"
-        "            mp_sched_keyboard_interrupt();\n"
-        "            next = stop + 1;\n"
-        "        }\n"
-        "        ringbuf_put_bytes(&stdin_ringbuf, next, end - next);\n"
+        "    ringbuf_t *ring = &stdin_ringbuf;\n"
+        "    while (mp_interrupt_char < 0 && tud_cdc_n_available(itf) && ringbuf_free(ring)) {\n"
+        "        size_t room = MIN(ringbuf_free(ring), (size_t)(ring->size - ring->iput));\n"
+        "        size_t end = ring->iput + tud_cdc_n_read(itf, ring->buf + ring->iput, room);\n"
+        "        ring->iput = end < ring->size ? end : 0;\n"
         "    }\n",
     ),
 ]
