@@ -52,6 +52,7 @@ class Link:
         self.closed = False  # the host has said goodbye: nothing more will come
         self.on_status = None  # called when the host asks, returns at most STATUS_LIMIT bytes
         self.limit = LIMIT
+        self.waited_us = 0  # in receive(), for frames that were not there yet
         self.foreign = 0
         self.duplicates = 0
         self.retransmitted = 0
@@ -128,12 +129,12 @@ class Link:
         """
         self.poll()
         if not self._count and wait_ms:
-            start = time.ticks_ms()
-            while not (self._count or self.stop or self.closed):
-                if time.ticks_diff(time.ticks_ms(), start) >= wait_ms:
-                    break
+            start, waited = time.ticks_us(), 0
+            while waited < 1000 * wait_ms and not (self._count or self.stop or self.closed):
                 time.sleep_ms(1)
                 self.poll()
+                waited = time.ticks_diff(time.ticks_us(), start)
+            self.waited_us += waited
         if not self._count:
             return None
         k = self._head
@@ -257,8 +258,7 @@ class Link:
             rx.buffer = self._buffers[k]
             self._count += 1
             self._expected = (self._expected + 1) & 0xFFFF
-            self._ack_due = True
-            self._gap = False
+            self._gap = False  # acknowledged when it is released, with the credit that gives
         elif ahead >= 0x8000:
             self.duplicates += 1
             self._ack_due = True

@@ -109,16 +109,14 @@ class Session:
         self._trainer = None
         self._sample = bytearray()
         self._every = 1
-        self._waited = self._reported = 0
+        self._reported = 0
         link.on_status = self._status
 
     def run(self):
         link = self._link
         try:
             while not link.closed:
-                before = time.ticks_us()
                 item = link.receive(1000)
-                self._waited += time.ticks_diff(time.ticks_us(), before)
                 if link.paused and not link.stop:
                     time.sleep_ms(1)
                 elif item:
@@ -218,7 +216,7 @@ class Session:
         self._link.stop = False
         self._sample = bytearray()
         gc.collect()
-        self._waited, self._reported = 0, time.ticks_us()
+        self._link.waited_us, self._reported = 0, time.ticks_us()
         self._reply({"ok": "start", "ram_free_bytes": gc.mem_free(), "step": self._trainer.step})
 
     def _samples(self, payload):
@@ -238,8 +236,8 @@ class Session:
         now = time.ticks_us()
         sums = self._trainer.sums
         sums["step"] = self._trainer.step
-        sums["us"], sums["wait_us"] = time.ticks_diff(now, self._reported), self._waited
-        self._waited, self._reported = 0, now
+        sums["us"], sums["wait_us"] = time.ticks_diff(now, self._reported), self._link.waited_us
+        self._link.waited_us, self._reported = 0, now
         self._link.send(_METRICS, _dumps(sums))
         self._trainer.reset()
 
