@@ -25,7 +25,8 @@ def test_one_record_in_which_the_host_was_away_does_not_count():
     # A record covers 8 steps: 8000 us are 1000 us, or 125,000 cycles, a step.
     assert found["total"] == 125_000
     assert found["kernels"] == 100_000
-    assert found["link"] == 6250
+    assert found["waiting"] == 6250
+    assert found["rest"] == 18_750
     assert found["waiting_share"] == 0.05
 
 
@@ -107,7 +108,8 @@ def figures() -> dict:
             "batch": 16,
             "total": 3300,
             "kernels": 2000,
-            "link": 100,
+            "rest": 1200,
+            "waiting": 100,
             "waiting_share": 0.031,
         },
         "link_bytes_per_million_cycles": {

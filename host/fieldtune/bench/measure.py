@@ -47,9 +47,9 @@ class Bench:
     def stream(self) -> tuple[dict[str, int], Cycles]:
         """Gives the board its model and trains it while samples come over the link.
 
-        Returns the free bytes while training, by batch, and where a step's cycles go. The shares
-        are the medians of the records: a moment in which the host is busy elsewhere, which the
-        board spends waiting, falls into one of them.
+        Returns the free bytes while training, by batch, and where a step's cycles go: medians of
+        the metrics records. A moment in which the host is busy elsewhere, which the board spends
+        waiting, falls into one of them.
         """
         with Session(self._port) as session:
             session.push(file.to_bytes(self._model))
@@ -140,11 +140,15 @@ def streamed(records: tuple[dict, ...], mhz: int) -> Cycles:
     def median(values: Iterable[float]) -> float:
         return statistics.median(list(values))
 
+    waits = median(r["wait_us"] * mhz / EVERY for r in records)
+    totals = median(r["us"] * mhz / EVERY for r in records)
+    kernels = median(r["cycles"] / EVERY for r in records)
     return {
         "batch": STREAMED,
-        "total": round(median(r["us"] * mhz / EVERY for r in records)),
-        "kernels": round(median(r["cycles"] / EVERY for r in records)),
-        "link": round(median(r["wait_us"] * mhz / EVERY for r in records)),
+        "total": round(totals),
+        "kernels": round(kernels),
+        "rest": round(totals - kernels - waits),
+        "waiting": round(waits),
         "waiting_share": median(r["wait_us"] / r["us"] for r in records),
     }
 

@@ -90,8 +90,8 @@ def lines(figures: dict) -> list[str]:
         *_steps("inference", figures["inference"]),
         "",
         f"streaming, batch {stream['batch']}: {stream['total']} cycles a step, "
-        f"{stream['kernels']} in kernels, {stream['link']} waiting for data "
-        f"({100 * stream['waiting_share']:.1f} %)",
+        f"{stream['kernels']} in kernels, {stream['rest']} in Python, preparation and link, "
+        f"{stream['waiting']} waiting for data ({100 * stream['waiting_share']:.1f} %)",
         f"link: {link['link']:.0f} bytes per million cycles, "
         f"{100 * link['link_to_bare']:.0f} % of the {link['bare']:.0f} of a bare readinto loop",
         f"image: {image['bytes']} bytes in flash ({parts})",
