@@ -1,5 +1,7 @@
 """What the emulated Pico has to reach. `make bench` measures, then runs this."""
 
+from fieldtune import demo
+
 
 def test_the_link_carries_at_least_half_of_a_bare_readinto_loop(figures):
     assert figures["link_bytes_per_million_cycles"]["link_to_bare"] >= 0.5
@@ -25,6 +27,6 @@ def test_nothing_that_a_step_consists_of_is_missing(figures):
 
 def test_other_seeds_recover_more_than_renormalization_does(figures):
     spread = figures["adaptation"]
-    assert spread["seeds"] == [2, 3, 4, 5, 6]
+    assert len(set(spread["seeds"]) - {demo.SEED}) == 5
     adapted, renormalized = spread["adapted"]["mean"], spread["renormalized"]["mean"]
     assert spread["drifted"]["mean"] < renormalized < adapted < spread["source"]["mean"]

@@ -13,7 +13,7 @@ from fieldtune.emulate import registry
 from fieldtune.stream import train
 
 NAME = "{board}-bench"  # of the emulated board, which is not the user's
-SEED = 1
+SEED = 1  # of the model and the order of the images that cycles are counted with
 IMAGE_SECTIONS = ("text", "rodata", "data", "bss")
 
 
@@ -78,7 +78,7 @@ def lines(figures: dict) -> list[str]:
     """The figures for people."""
     image, ram, stream = figures["image"], figures["ram_free_bytes"], figures["stream"]
     link, spread = figures["link_bytes_per_million_cycles"], figures["adaptation"]
-    seeds = spread["seeds"]
+    seeds = ", ".join(map(str, spread["seeds"]))
     parts = ", ".join(f"{name} {size}" for name, size in image.items() if name != "bytes")
     return [
         f"{figures['board']} (emulated: {figures['emulator']}), build {figures['build_id']}, "
@@ -98,7 +98,7 @@ def lines(figures: dict) -> list[str]:
         f"free RAM: {ram['prompt']} bytes at the prompt, while training "
         + ", ".join(f"{v} at batch {k[15:]}" for k, v in ram.items() if k != "prompt"),
         "",
-        f"accuracy on held-out digits, seeds {seeds[0]} to {seeds[-1]} (unix simulator)",
+        f"accuracy on held-out digits, seeds {seeds} (unix simulator), mean +- deviation",
         *[
             f"  {name:<14}{100 * spread[name]['mean']:5.1f} % +- "
             f"{100 * spread[name]['deviation']:.1f}"
