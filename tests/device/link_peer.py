@@ -44,6 +44,17 @@ def talkative(link):
     sink(link)
 
 
+def waits(link):
+    """Tells how long it has waited for a frame that was not there, then for one that was."""
+    for _ in range(2):
+        link.receive(5000)
+        link.release()
+        waited, link.waited_us = link.waited_us, 0
+        time.sleep_ms(200)
+        link.send(1, str(waited).encode())
+    sink(link)
+
+
 def fails(link):
     link.receive(1000)
     raise ValueError("on purpose")

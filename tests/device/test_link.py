@@ -172,6 +172,17 @@ def test_the_board_grants_no_more_than_it_has_room_for(micropython):
         link.stop()
 
 
+def test_waiting_is_counted_only_while_there_is_nothing(micropython):
+    with peer(micropython, "waits") as (port, _), Link(port) as link:
+        time.sleep(0.2)
+        link.send(0, b"the board waits for this")
+        link.send(0, b"and finds this one there")
+        first, second = (int(link.receive()[1]) for _ in range(2))
+    # 0.2 s, less what the board takes to begin, and not a microsecond.
+    assert first > 100_000
+    assert second == 0
+
+
 def test_output_between_frames_reaches_the_user(micropython):
     shown = []
     with peer(micropython, "talkative") as (port, _process):
