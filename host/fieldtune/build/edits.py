@@ -71,6 +71,12 @@ _USB_INPUT_IN_BLOCKS = [
         "        ring->iput = end < ring->size ? end : 0;\n"
         "    }\n",
     ),
+    # A reader of single bytes would otherwise have a full ring refilled byte by byte.
+    Edit(
+        "shared/tinyusb/mp_usbd_cdc.c",
+        "    if (cdc_itf_pending && ringbuf_free(&stdin_ringbuf)) {\n",
+        "    if (cdc_itf_pending && ringbuf_free(&stdin_ringbuf) >= CFG_TUD_CDC_EP_BUFSIZE) {\n",
+    ),
 ]
 
 _UNIX_LIKE_A_BOARD = [
