@@ -13,7 +13,7 @@
 
 #define PANEL_WORDS (1024)
 #define PAIRS_MAX (256)  // longer dot products are left to ref/
-#define SAMPLES_MIN (3)  // fewer are not worth the packing
+#define SAMPLES_MIN (3)  // fewer do not pay for the packing, but for the update, which gains by its steps
 
 uint32_t dense_forward_ref(const dense_t *layer, int8_t *y, const int8_t *x, uint32_t n);
 uint32_t dense_dx_ref(const dense_dx_t *layer, int8_t *dx, const int8_t *e, const int8_t *mask, uint32_t n);
@@ -159,7 +159,7 @@ static void QNN_HOT update_rest(update_tiles_t *job, const panel_t *last, uint32
 uint64_t QNN_HOT dense_update(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n,
     uint32_t first, uint32_t end) {
     uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(n);
-    if (n < SAMPLES_MIN || height > PAIRS_MAX) {
+    if (height > PAIRS_MAX) {
         return dense_update_ref(layer, dy, x, n, first, end);
     }
     update_tiles_t job = {
