@@ -24,24 +24,20 @@ static void *items(mp_obj_t object, size_t size, const char *codes, size_t count
     return info.buf;
 }
 
-int8_t *qnn_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
-    return items(object, 1, "b", length, access, name);
+void *qnn_bytes(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+    return items(object, 1, "b", count, access, name);
 }
 
-int32_t *qnn_words(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+void *qnn_words(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
     return items(object, 4, "il", count, access, name);
 }
 
-float *qnn_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+void *qnn_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
     return items(object, 4, "f", count, access, name);
 }
 
-int8_t *qnn_optional_bytes(mp_obj_t object, size_t length, mp_uint_t access, qstr name) {
-    return object == mp_const_none ? NULL : qnn_bytes(object, length, access, name);
-}
-
-float *qnn_optional_floats(mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
-    return object == mp_const_none ? NULL : qnn_floats(object, count, access, name);
+void *qnn_optional(qnn_items_t *items, mp_obj_t object, size_t count, mp_uint_t access, qstr name) {
+    return object == mp_const_none ? NULL : items(object, count, access, name);
 }
 
 uint32_t qnn_int(mp_obj_t object, uint32_t low, uint32_t high, qstr name) {
@@ -74,17 +70,20 @@ scale_t qnn_scale(mp_obj_t object, qstr name) {
     return value;
 }
 
-scale_t *qnn_scales(mp_obj_t object, size_t count, bool unset_allowed, qstr name) {
-    scale_t *scales = qnn_words(object, count, MP_BUFFER_RW, name);
+static scale_t *scales(mp_obj_t object, size_t count, bool unset_allowed, qstr name) {
+    scale_t *found = qnn_words(object, count, MP_BUFFER_RW, name);
     for (size_t i = 0; i < count; i++) {
-        if (!scale_is_valid(scales[i]) && !(unset_allowed && scales[i] == 0)) {
+        if (!scale_is_valid(found[i]) && !(unset_allowed && found[i] == 0)) {
             qnn_raise(name);
         }
     }
-    return scales;
+    return found;
 }
 
-mp_obj_t qnn_nats(int64_t q12) {
-    int64_t q8 = q12 >> 4;
-    return MP_OBJ_NEW_SMALL_INT(q8 > 0x3fffffff ? 0x3fffffff : q8 < -0x3fffffff ? -0x3fffffff : q8);
+scale_t *qnn_scales(mp_obj_t object, size_t count, qstr name) {
+    return scales(object, count, false, name);
+}
+
+scale_t *qnn_states(mp_obj_t object, size_t count, qstr name) {
+    return scales(object, count, true, name);
 }
