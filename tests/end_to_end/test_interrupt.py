@@ -24,7 +24,7 @@ def runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def streaming(pico, runs, host, tmp_path):
-    """`host stream` at work, many minutes from its end. Ends it."""
+    """`host stream` at work, many minutes from its end. Ends it, so that the board is free."""
     file.write(example.digits(1), tmp_path / "m.safetensors")
     assert host("push", tmp_path / "m.safetensors", "--device", pico.device).returncode == 0
     np.save(tmp_path / "x.npy", example.data(1).adapt_x)
@@ -35,8 +35,9 @@ def streaming(pico, runs, host, tmp_path):
         wait_for_records(runs, process, 2)
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def wait_for_records(runs, process, count: int) -> None:

@@ -134,8 +134,13 @@ def test_repl_is_the_boards_prompt_until_ctrl_x(board):
             seen += os.read(terminal, 1024)
 
     wait_for(b"Ctrl-X leaves")
-    wait_for(b"Use Ctrl-]")  # mpremote is ready
-    os.write(terminal, b"\r")
+    wait_for(b"Use Ctrl-]")
+    # mpremote says so before it has made the terminal raw: what is typed until then is lost.
+    deadline = time.monotonic() + 10
+    while b">>> " not in seen and time.monotonic() < deadline:
+        os.write(terminal, b"\r")
+        if select.select([terminal], [], [], 0.5)[0]:
+            seen += os.read(terminal, 1024)
     wait_for(b">>> ")
     os.write(terminal, b"6 * 7\r")
     wait_for(b"\n42")

@@ -117,7 +117,7 @@ def plan(tmp_path, *done: str) -> list[str]:
     stamps.mkdir()
     for name in done:
         (stamps / name).touch()
-    asked = ["make", "-n", "lint", f"VENV={tmp_path}"]
+    asked = ["make", "--no-print-directory", "-n", "lint", f"VENV={tmp_path}"]
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
 
 

@@ -20,7 +20,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "standard input is no terminal" if not args.json else "--json asks for a document",
             "host run FILE runs a script",
         )
+    from fieldtune.link.repl import Repl
+
     device = target.find(args)
+    with Repl(str(device.port), args.timeout or 10.0):
+        pass  # out of whatever it is in, to the friendly prompt
     console.info(f"{device.board} on {device.port}; Ctrl-X leaves")
     mpremote = [sys.executable, "-m", "mpremote", "connect", str(device.port), "repl"]
     os.execv(mpremote[0], mpremote)

@@ -18,6 +18,7 @@ _FIRST_ATTEMPT = 0.3  # seconds for one try to get a prompt ...
 _ATTEMPT = 1.0  # ... when the first one failed
 _LEAVE = 0.7  # longer than a board lingers in a session that has ended
 _CTRL_C = b"\x03"
+_FRIENDLY = b">>> "
 
 
 class Repl:
@@ -118,9 +119,11 @@ class Repl:
         return _text(b"".join(output).removesuffix(b">"))
 
     def close(self) -> None:
-        """Leaves the board at its friendly prompt."""
+        """Leaves the board at its friendly prompt, once that is there."""
         with contextlib.suppress(OSError):
             self._transport.exit_raw_repl()
+            self.serial.timeout = 0.05
+            self._transport.read_until(1, _FRIENDLY, timeout=_ATTEMPT)
         self._transport.serial.close()
 
     def _enter(self, soft_reset: bool) -> None:
