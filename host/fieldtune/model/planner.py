@@ -17,7 +17,7 @@ BATCHES = range(1, 257)
 SCRATCH = "scratch"
 SCRATCH_BYTES = 8  # an output of the widest layer: DENSE_SCRATCH of qnn/layer.h
 # What the board holds besides tensors and arena: the file's header and its parsed form, the
-# link's buffers, and the objects of the package. The digits leave 31.5 KB of it in use on the Pico.
+# link's buffers, and the objects of the package: 31.5 KB for the digits on the Pico.
 RUNTIME_BYTES = 32 * 1024
 
 
