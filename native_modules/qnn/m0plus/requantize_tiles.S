@@ -7,8 +7,8 @@
 //   r2, r3  scratch                        lr       job
 //   r4 m    r5 s    r6 r    r7 out
 // Clobbers nothing that the caller keeps. Stack: 36 bytes.
-// Cycles of a tile on the Cortex-M0+: 155 with ReLU, 171 without, and 49 for every two pairs, where nothing is clamped and
-// no new peak is found.
+// Instructions: 12 a call; a tile 100 with ReLU, 112 without, 132 masked, and 38 for every two pairs.
+// Cycles on the Cortex-M0+: 33; 142, 154, 182; 49. Where nothing is clamped, masked or a new peak.
 
 #if defined(__ARM_ARCH_6M__)
 

@@ -7,6 +7,8 @@
 //   r2, r3  scratch                        lr       job
 //   r4 m    r5 s    r6 r    r7 w
 // Clobbers nothing that the caller keeps. Stack: 36 bytes.
+// Instructions: 12 a call, 160 a tile and 38 for every two pairs.
+// Cycles on the Cortex-M0+: 33, 192 and 49. Where nothing is clamped or a new peak.
 
 #if defined(__ARM_ARCH_6M__)
 
