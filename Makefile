@@ -31,7 +31,7 @@ lint: $(DONE)/test
 	$(BIN)/ruff format --check host tests
 
 wheel: $(DONE)/test
-	$(BIN)/python -m fieldtune.setup.wheel
+	$(BIN)/python -m fieldtune.wheel
 
 clean:
 	rm -rf $(VENV) build dist host/fieldtune/_images .pytest_cache .ruff_cache .hypothesis

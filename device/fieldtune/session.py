@@ -78,8 +78,8 @@ class _Incoming:
         return self._left <= 0
 
     def finish(self):
-        self._file.close()
         try:
+            self._file.close()
             size, sha256 = _digest(self._part)
             if self._left or sha256 != self._sha256:
                 raise ValueError("file damaged on the way")

@@ -6,14 +6,15 @@ from micropython import const
 from fieldtune.graph import Clock, Task
 
 RATE_BITS = const(24)  # learning rates are integers with 24 fraction bits
-_FINAL_RATE = const(13)  # a decaying rate ends at 13/256 of its start
+_MOST = const(0x3FFFFFFF)  # what qnn.scale takes
+_FINAL_RATE = const(13)  # a decaying rate goes from 269/256 to 13/256 of what was asked: 105 % to 5 %
 
 
 class Trainer:
     """Runs the task `name` of a model, batch by batch.
 
     rate: learning rate * 2^24, 0 to 2^30 - 1; can be set between steps.
-    total: the steps over which it decays linearly to a twentieth, 0 for a constant rate.
+    total: the steps over which it decays linearly from 105 % to 5 %, 0 for a constant rate.
     labelled: every sample is followed by a byte, its class.
     """
 
@@ -101,7 +102,7 @@ class Trainer:
         rate = self.rate
         if self._total:
             progress = min(256, self._taken * 256 // self._total)
-            rate = rate * (256 + _FINAL_RATE - progress) >> 8
+            rate = min(rate * (256 + _FINAL_RATE - progress) >> 8, _MOST)
         return qnn.scale(rate, -RATE_BITS)
 
     def _count(self, n, cycles):

@@ -72,7 +72,7 @@ class Board:
 
     def _run(self, how, blocks, total, on_sent=lambda n: None) -> pump.Outcome:
         graph, plan = self.model.graph, self.model.plan
-        return pump.run(self.session, graph, plan, how, blocks, total, on_sent=on_sent)
+        return pump.run_whole(self.session, graph, plan, how, blocks, total, on_sent=on_sent)
 
 
 def run(port: str, image: dict, seed: int, folder: Path, console: Console) -> dict:

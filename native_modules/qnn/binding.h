@@ -9,7 +9,7 @@
 #include "py/runtime.h"
 
 #define WIDTH_LIMIT (4096)
-#define BATCH_LIMIT (1024)
+#define BATCH_LIMIT (256)
 
 extern const mp_obj_type_t qnn_type_dense;
 extern const mp_obj_type_t qnn_type_error_sum;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The contract of every kernel: shapes, ranges and the exact integer arithmetic.
 //
-// ref/ is this contract in portable C; m0plus/ and m4/ agree with it bit for bit. Kernels know no MicroPython, allocate
-// nothing and check nothing: what they need is stated here and guaranteed by layer.c and the binding.
+// ref/ is this contract in portable C; a core's own folder agrees with it bit for bit. Kernels know no MicroPython, allocate
+// nothing and check nothing: what they need is stated here and guaranteed by layer_*.c and the binding. The one thing that
+// nobody checks is bytes of -128 in buffers from outside: they give wrong numbers, never an access outside.
 //
 // Numbers
 //   weights, activations  int8, -127..127, zero point 0; ReLU outputs 0..127; one scale per weight row, one per tensor
@@ -110,7 +111,7 @@ int64_t bernoulli_loss(const int8_t *logits, const int8_t *x, uint32_t m, uint32
 uint32_t bernoulli_dlogits(int8_t *d, const int8_t *logits, const int8_t *x, uint32_t m, uint32_t r, uint32_t md,
     uint32_t rd, uint32_t count);
 
-// Softmax over classes 0..classes-1 of logits[n][classes]; labels[n] < classes; at most 1024 classes.
+// Softmax over classes 0..classes-1 of logits[n][classes]; labels[n] < classes; at most 256 classes.
 // distance(c) = min(((max - l) * mx + 2^(rx-1)) >> rx, 255) is in 1/16; p = (exp_q15[distance] * 2^15) / sum, rounded down.
 typedef struct {
     uint16_t classes;

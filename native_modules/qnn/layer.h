@@ -15,11 +15,11 @@
 #include "kernels.h"
 #include "scale.h"
 
-// What a layer needs from the place it runs in: see port.h.
+// What a layer needs from the place it runs in: port.c has it for MicroPython.
 void qnn_turn(void);       // called between pieces of at most TURN_MACS or TURN_ELEMENTS
 uint32_t qnn_clock(void);  // a free-running counter of 24 bits or more, in core cycles
 
-#define TURN_MACS (60000)     // under 10 ms at 125 MHz and 20 cycles each
+#define TURN_MACS (60000)     // under 10 ms at 125 MHz and 20 cycles each; an update takes at least one row for the whole batch
 #define TURN_ELEMENTS (8192)  // where there is no dot product: under 10 ms at 150 cycles each
 
 // Bernoulli logits and log variances have this fixed scale, 1/16.

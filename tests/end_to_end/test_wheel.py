@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldtune import wheel
 from fieldtune.console import Console
-from fieldtune.setup import wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -116,7 +116,7 @@ def test_model_info_shows_what_each_board_must_have(capsys, folder):
     assert data["boards"]["pico"]["needed_bytes"] == sum(data["ram"].values())
     assert data["nodes"][2]["scales"]["output"] == 1 / 16
     assert data["nodes"][0]["scales"]["output"] is None  # not calibrated
-    assert data["tasks"]["finetune"]["arena_bytes"] == 6624
+    assert data["tasks"]["finetune"]["arena_bytes"] == 6368
     _, out, _ = host(capsys, "model", "info", "m.safetensors")
     assert "decoder.logits" in out and "pico: " in out
 
@@ -124,7 +124,7 @@ def test_model_info_shows_what_each_board_must_have(capsys, folder):
 def test_model_info_plans_for_another_batch(capsys, folder):
     file.write(example.digits(1), folder / "m.safetensors")
     data = document(capsys, "model", "info", "m.safetensors", "--batch", "1")
-    assert (data["batch"], data["tasks"]["finetune"]["arena_bytes"]) == (1, 1140)
+    assert (data["batch"], data["tasks"]["finetune"]["arena_bytes"]) == (1, 884)
     assert host(capsys, "model", "info", "m.safetensors", "--batch", "0")[0] == 2
 
 

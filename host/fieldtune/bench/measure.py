@@ -82,7 +82,7 @@ class Bench:
         total = batch * steps
         epochs = pump.epochs(self._rows, -(-total // len(self._rows)), self._seed)
         rows = np.concatenate(list(epochs))[:total]
-        return pump.run(session, model.graph, model.plan, how, [rows], total)
+        return pump.run_whole(session, model.graph, model.plan, how, [rows], total)
 
     def _prepare(self, repl: Repl) -> None:
         repl.soft_reset()

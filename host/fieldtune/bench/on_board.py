@@ -14,12 +14,6 @@ import micropython
 QUIET_MS = 1000
 
 
-def free():
-    """Bytes of the heap that are left."""
-    gc.collect()
-    return gc.mem_free()
-
-
 def bare(count, size):
     """Reads `count` blocks of `size` bytes from stdin. Prints when each was there."""
     block = bytearray(size)

@@ -16,16 +16,17 @@ def run(args, console) -> None:
     from fieldtune import demo, tree
     from fieldtune.build import image
     from fieldtune.flash.flash import flash
+    from fieldtune.stream import pump
 
+    seed = demo.SEED if args.seed is None else args.seed
+    pump.check_seed(seed)
     built = image.build(args.board, console)
     device = _device(args, console)
     flashed = flash(device, built.path, console)
     console.info(f"build {built.build_id} runs on the {device.kind} {args.board}, verified")
     folder = tree.runs() / "demo"
     facts = {"size": built.size, "build_id": built.build_id}
-    report = demo.run(
-        flashed.port, facts, demo.SEED if args.seed is None else args.seed, folder, console
-    )
+    report = demo.run(flashed.port, facts, seed, folder, console)
     console.result(report, ["", *demo.table(report), "", f"report, models, plot: {folder}"])
 
 
@@ -41,6 +42,7 @@ def _device(args, console):
         except NoDevice:
             if args.device:
                 raise
-    console.info(f"no {args.board} is plugged in: the emulated one it is")
+    why = "as asked" if args.emulated else f"no {args.board} is plugged in"
+    console.info(f"{why}: the emulated one it is")
     registry.start(args.board, console=console)
     return devices.find(args.board, None, True)

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from fieldtune.console import Console
-from fieldtune.errors import FieldtuneError
 
 EXAMPLES = ("digits",)
 
@@ -27,9 +26,9 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 def _example(args: argparse.Namespace, console: Console) -> None:
     from fieldtune.model import example, file
+    from fieldtune.stream import pump
 
-    if not 0 <= args.seed < 1 << 31:
-        raise _wrong_seed(args.seed)
+    pump.check_seed(args.seed)
     output = args.output or Path(f"{args.name}.safetensors")
     if args.untrained:
         model = example.digits(args.seed)
@@ -46,12 +45,6 @@ def _example(args: argparse.Namespace, console: Console) -> None:
         "trained": not args.untrained,
     }
     console.result(data, [f"{output}: {data['bytes']} bytes, sha256 {data['sha256']}"])
-
-
-def _wrong_seed(seed: int) -> FieldtuneError:
-    from fieldtune.errors import UsageError
-
-    return UsageError(f"--seed {seed}", "a seed is 0 to 2147483647")
 
 
 def _info(args: argparse.Namespace, console: Console) -> None:

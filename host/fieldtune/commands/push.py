@@ -14,9 +14,10 @@ def run(args, console) -> None:
     from fieldtune.model import file, planner
 
     model = file.read(args.file)
+    sent = file.to_bytes(model)
     with target.session(args, console) as session:
         ram = planner.check_fits(model.graph, model.plan, session.board)
-        reply = session.push(args.file.read_bytes())
+        reply = session.push(sent)
     data = {
         "board": session.board,
         "bytes": reply["bytes"],

@@ -165,7 +165,7 @@ class Keeper:
 
     def drop_machine(self) -> int:
         machine, self.machine = self.machine, None
-        return machine.stop()
+        return machine.stop() if machine else 0
 
     def power_off(self) -> None:
         if self.machine:
@@ -179,8 +179,8 @@ class Keeper:
     def set_state(self, state: str) -> None:
         self.board.state = state
         self.board.save()
-        if state in (record.RUNNING, record.BOOTSEL) and not self.ready.closed:
-            self.ready.write("ready")
+        if state != record.STARTING and not self.ready.closed:
+            self.ready.write("ready" if state in (record.RUNNING, record.BOOTSEL) else state)
             self.ready.close()
 
     def log(self, line: str) -> None:

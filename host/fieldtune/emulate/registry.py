@@ -144,6 +144,8 @@ def _launch(board: EmulatedBoard) -> None:
     os.close(theirs)
     with open(ready) as answer:
         if answer.read() != "ready":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)
             child.wait(READY_SECONDS)
             last = board.log.read_text(errors="replace").strip().splitlines()[-1:]
             raise FieldtuneError(

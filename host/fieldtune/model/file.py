@@ -17,7 +17,7 @@ from fieldtune.text import printable
 
 METADATA = "fieldtune"
 HEADER_LIMIT = 8192
-MOST_BYTES = 64 << 20
+MOST_BYTES = 16 << 20
 DTYPES = {"I8": np.dtype("<i1"), "I32": np.dtype("<i4")}
 
 
@@ -61,9 +61,8 @@ def to_bytes(model: Model) -> bytes:
         for name, (dtype, _, _) in model.graph.tensors().items()
     }
     data = save(arrays, {METADATA: text})  # orders by size of type: I32 before I8
-    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
-    length = len(json.dumps(json.loads(header)))  # a board writes it back with a few more spaces
-    if length + 8 > HEADER_LIMIT:
+    length = int.from_bytes(data[:8], "little")
+    if length > HEADER_LIMIT:
         raise UsageError(
             f"the model's header has {length} bytes, a board reads {HEADER_LIMIT}",
             do="use fewer nodes, or shorter names",

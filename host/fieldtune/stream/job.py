@@ -46,8 +46,7 @@ class Request:
             raise UsageError(f"--batch {self.batch}", f"it is {known[0]} to {known[-1]} samples")
         if not 0 <= self.rate < 64:
             raise UsageError(f"--lr {self.rate}", "a learning rate is 0 or more, and under 64")
-        if not 0 <= self.seed < 1 << 30:
-            raise UsageError(f"--seed {self.seed}", f"it is 0 to {(1 << 30) - 1}")
+        pump.check_seed(self.seed)
 
 
 @dataclass(frozen=True)

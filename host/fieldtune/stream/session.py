@@ -13,11 +13,11 @@ from fieldtune.errors import (
     VerificationFailed,
 )
 from fieldtune.link.repl import Repl
+from fieldtune.model import file
 from fieldtune.text import printable
 
 CONTROL, SAMPLES, FILE, METRICS = range(4)
 REPLY_LIMIT = 8192
-FILE_LIMIT = 16 << 20
 
 
 class Session:
@@ -85,9 +85,11 @@ class Session:
         self._file.clear()
         reply = self.request({"do": "pull"})
         size = reply.get("bytes")
-        if not isinstance(size, int) or not 0 <= size <= FILE_LIMIT:
+        if not isinstance(size, int) or not 0 <= size <= file.MOST_BYTES:
             raise FieldtuneError("the board names a file of an absurd size", printable(size))
         while len(self._file) < size:
+            if self._replies:
+                self._wait_for_reply()  # the error that kept the rest from coming
             self._take(self.link.receive(self._timeout), "the board sends no file")
         data = bytes(self._file[:size])
         if hashlib.sha256(data).hexdigest() != reply.get("sha256"):

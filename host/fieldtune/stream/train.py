@@ -52,4 +52,4 @@ def _train(
     total = len(rows) * how.epochs
     with console.progress(total, f"training ({how.task}, unix simulator)", "samples") as bar:
         blocks = pump.epochs(rows, how.epochs, seed)
-        pump.run(session, model.graph, model.plan, how, blocks, total, on_sent=bar.update)
+        pump.run_whole(session, model.graph, model.plan, how, blocks, total, on_sent=bar.update)
