@@ -234,3 +234,10 @@ def test_what_was_there_for_ctrl_c_is_there_again():
     with Interrupt():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_whole_task_that_is_stopped_is_an_interruption(monkeypatch):
+    stopped = pump.Outcome(sent=1, run=1, stopped=True, ram_free_bytes=0, records=())
+    monkeypatch.setattr(pump, "run", lambda *args, **kwargs: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pump.run_whole()

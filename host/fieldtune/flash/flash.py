@@ -103,11 +103,26 @@ def _build_id_of(path: Path, image: uf2.FlashImage) -> str:
 
 
 def _restart_simulator(device: Device, board: Board, image: Path, console: Console) -> Flashed:
-    running = record.load(device.name)
-    registry.stop(running)
+    build_id, size = _program_facts(board, image)
+    if running := record.load(device.name):
+        registry.stop(running)
     console.info(f"restarting {device.name} from {image}")
     started = registry.start(board.name, device.name, image=image, console=console)
-    facts = json.loads(image.with_name("image.json").read_text(encoding="utf-8"))
     with Repl(str(started.device)) as repl:
-        verify.check_build_id(repl, facts["build_id"])
-    return Flashed(board.name, str(started.device), facts["build_id"], facts["size"], None)
+        verify.check_build_id(repl, build_id)
+    return Flashed(board.name, str(started.device), build_id, size, None)
+
+
+def _program_facts(board: Board, image: Path) -> tuple[str, int]:
+    """Build id and size of a simulator's program, from the image.json beside it."""
+    try:
+        facts = json.loads(image.with_name("image.json").read_text(encoding="utf-8"))
+        if facts["board"] == board.name:
+            return facts["build_id"], facts["size"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UsageError(
+        f"{image} is no image of the {board.title}",
+        "no image.json beside it says so",
+        f"host build --board {board.name}",
+    )
