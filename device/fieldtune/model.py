@@ -36,7 +36,8 @@ class Model:
         """
         if not 0 <= rate < _RATE_LIMIT:
             raise ValueError("a rate is 0 or more, and under %d" % _RATE_LIMIT)
-        x, y = self._samples(x), self._labels(x, y)
+        x = self._samples(x)
+        y = self._labels(x, y)
         trainer = self._trainer("finetune" if y is None else "head", y is not None, seed)
         trainer.rate = min(int(rate * (1 << RATE_BITS) + 0.5), (_RATE_LIMIT << RATE_BITS) - 1)
         sums = self._feed(trainer, x, y)
@@ -45,7 +46,8 @@ class Model:
 
     def score(self, x, y):
         """The share of samples whose class is predicted right."""
-        x, y = self._samples(x), self._labels(x, y)
+        x = self._samples(x)
+        y = self._labels(x, y)
         sums = self._feed(self._trainer("evaluate", True), x, y)
         return sums["correct"] / sums["samples"]
 
@@ -147,7 +149,7 @@ class Model:
         return found
 
     def _labels(self, x, y):
-        """y, or ValueError where it is not one class for each sample of x."""
+        """y, or ValueError where it is not one class for each sample of x, int8 rows."""
         if y is None:
             return None
         classes = self._classes()

@@ -27,6 +27,7 @@ BASELINES = ("global", "per-feature")
 SIMULATOR = "unix-demo"
 REPORT, SOURCE, ADAPTED = "report.json", "source.safetensors", "adapted.safetensors"
 HELD_OUT, METRICS, PICTURE = "held_out.npz", "metrics.jsonl", "adaptation.png"
+TILTED = "tilted.npz"  # what the board adapted to
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _write(folder: Path, report: dict, outcome: pump.Outcome, drift: Drift) -> N
         held_out, x=drift.data.held_out_x, x_drifted=drift.held_out, y=drift.data.held_out_y
     )
     (folder / HELD_OUT).write_bytes(held_out.getvalue())
+    np.savez_compressed(folder / TILTED, x=drift.adapt)
     (folder / PICTURE).write_bytes(_picture(report, outcome))
     (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

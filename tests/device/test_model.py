@@ -55,6 +55,19 @@ def test_score_is_the_share_of_right_predictions(at_prompt, board, digits):
     assert score == pytest.approx(np.mean(np.array(predicted) == digits[1]))
 
 
+def test_rows_of_numbers_with_labels_count_as_the_same_bytes_do(at_prompt, board):
+    rows = "[[v / 127 for v in x[i:i + 64]] for i in range(0, len(x), 64)]"
+    said = board(at_prompt + f"print(m.score(x, y) == m.score({rows}, y))")
+    assert said.strip() == "True"
+
+
+def test_rows_of_numbers_need_a_label_each(at_prompt, board):
+    said = board(
+        at_prompt + "try:\n    m.score([[0.5] * 64] * 64, [1])\nexcept ValueError as e:\n    print(e)"
+    )
+    assert said.strip() == "labels are 64 integers of 0 to 9"
+
+
 def test_prediction_does_not_depend_on_what_it_stands_beside(at_prompt, board):
     said = board(at_prompt + "print([m.predict(x[i:i + 64])[0] for i in range(0, len(x), 64)])")
     assert said == board(at_prompt + "print(list(m.predict(x)))")

@@ -226,6 +226,22 @@ def test_nan_on_standard_input_ends_the_run_and_the_board_answers(stream, npy, d
     assert facts(stream(npy, "--task", "finetune", "--json"))["samples_lost"] == 0
 
 
+def test_bad_line_on_standard_input_keeps_what_was_learned(
+    stream, data, runs, host, simulator, tmp_path
+):
+    text = csv_lines(data.source_x[:64]) + "bad,line\n"
+    assert stream("-", "--task", "finetune", text=text).returncode == 2
+    assert host("pull", tmp_path / "kept", "--device", simulator.device).returncode == 0
+    assert file.read(tmp_path / "kept").graph.step == 4  # 64 images in batches of 16
+
+
+def test_values_outside_of_the_input_are_said_to_be_clipped(stream, tmp_path, data):
+    np.save(tmp_path / "raw.npy", 16 * data.source_x[:IMAGES])
+    done = stream(tmp_path / "raw.npy", "--task", "finetune")
+    share = 100 * np.mean(16 * data.source_x[:IMAGES] > 1)
+    assert f"warning: {share:.1f} % of the values lie outside of 0 .. 1" in done.stdout
+
+
 def test_sample_of_another_width_is_refused_with_both_widths(stream, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((5, 63)))
     said = refused(stream(tmp_path / "x.npy", "--task", "finetune"))

@@ -63,12 +63,10 @@ def test_refused_request_leaves_no_run(data):
     assert store.list_runs() == []
 
 
-def test_run_without_a_board_is_kept_with_its_exit_code(data):
+def test_run_that_never_reached_a_board_is_none(data):
     def none():
         raise NoDevice("no board is present")
 
     with pytest.raises(NoDevice):
         job.run(job.Request(data, "finetune"), none, Console())
-    run = store.load("last")
-    assert (run.state, run.info["exit"]) == ("failed", 3)
-    assert run.info["settings"]["data"] == data
+    assert store.list_runs() == []

@@ -1,6 +1,8 @@
 """Run a script on the board: its output as it comes, its traceback if it raises (exit code 7).
 
-The board starts afresh, as with a soft reset. Ctrl-C stops the script on the board too.
+The board starts afresh, as with a soft reset. Ctrl-C stops the script on the board too. Options go
+before FILE; what follows it is the script's. An exception that nobody catches is seen, the number
+given to sys.exit() is not.
 """
 
 import argparse
@@ -19,7 +21,9 @@ STOPS_WITHIN = 5.0  # seconds that an interrupted script has for its `finally`
 def configure(parser: argparse.ArgumentParser) -> None:
     target.configure(parser)
     parser.add_argument("file", metavar="FILE", help="the script; - reads standard input")
-    parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="its sys.argv")
+    parser.add_argument(
+        "args", metavar="ARGS", nargs=argparse.REMAINDER, default=[], help="its sys.argv"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

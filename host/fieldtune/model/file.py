@@ -17,7 +17,7 @@ from fieldtune.text import printable
 
 METADATA = "fieldtune"
 HEADER_LIMIT = 8192
-MOST_BYTES = 16 << 20
+MOST_BYTES = 64 << 20
 DTYPES = {"I8": np.dtype("<i1"), "I32": np.dtype("<i4")}
 
 

@@ -55,9 +55,9 @@ class Run:
 
     @property
     def state(self) -> str:
-        """running, interrupted, done or failed."""
+        """running, interrupted, stopped (by Ctrl-C, in order), done or failed."""
         if "exit" in self.info:
-            return "failed" if self.info["exit"] else "done"
+            return {0: "done", INTERRUPTED: "stopped"}.get(self.info["exit"], "failed")
         try:
             with (self.path / METRICS).open("rb") as held:
                 fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -58,31 +58,30 @@ class Done:
 
 
 def run(request: Request, connect: Callable[[], Session], console: Console) -> Done:
-    """Streams, and records what happened. The run is kept however it ends."""
+    """Streams, and records what happened. Once it has begun the run is kept however it ends."""
     lines = Lines(sys.stdin.fileno()) if request.data == sources.STDIN else None
     samples = sources.open(request.data, request.window, request.stride, request.label, lines)
     _check(request, samples)
-    with Run.create(request.task, {"settings": asdict(request)}) as record, connect() as session:
+    with connect() as session:
         before = session.pull()
-        record.keep(BEFORE, before)
         model = _model(before, request, samples, session)
-        record.update(
-            {
-                "board": session.board,
-                "image": session.identity,
-                "model": model.sha256,
-                "seed": request.seed,
-            }
-        )
-        settings = _settings(request, samples, model)
-        if lines:
-            lines.idle = lambda: session.samples(b"")
-        outcome = _stream(request, settings, samples, model, session, lines, record, console)
-        if model.graph.tasks[request.task].train:
-            record.keep(AFTER, session.pull())
-        facts = _facts(outcome, session, record)
-        code = INTERRUPTED if outcome.stopped else 0
-        record.finish({"result": facts, "link": facts["link"], "exit": code})
+        about = {
+            "settings": asdict(request),
+            "board": session.board,
+            "image": session.identity,
+            "model": model.sha256,
+            "seed": request.seed,
+        }
+        with Run.create(request.task, about) as record:
+            record.keep(BEFORE, before)
+            if lines:
+                lines.idle = lambda: session.samples(b"")
+            outcome = _stream(request, samples, model, session, lines, record, console)
+            if model.graph.tasks[request.task].train:
+                record.keep(AFTER, session.pull())
+            facts = _facts(outcome, session, record)
+            code = INTERRUPTED if outcome.stopped else 0
+            record.finish({"result": facts, "link": facts["link"], "exit": code})
     return Done(facts, _lines(request, outcome, facts))
 
 
@@ -128,7 +127,6 @@ def _settings(request: Request, samples: sources.Samples, model: Model) -> pump.
 
 def _stream(
     request: Request,
-    settings: pump.Settings,
     samples: sources.Samples,
     model: Model,
     session: Session,
@@ -136,12 +134,13 @@ def _stream(
     record: Run,
     console: Console,
 ) -> pump.Outcome:
+    settings = _settings(request, samples, model)
     trains = bool(model.graph.tasks[request.task].train)
     if lines:
         blocks = _endless(request, samples, lines, model, settings.labelled)
         total = request.limit
     else:
-        rows = _all(request, samples, model, settings.labelled)
+        rows = _all(request, samples, model, settings.labelled, console)
         total = len(rows) * request.epochs
         blocks = pump.epochs(rows, request.epochs, request.seed) if trains else iter([rows])
     run = functools.partial(
@@ -153,11 +152,20 @@ def _stream(
         return run(bar.update)
 
 
-def _all(request: Request, samples: sources.Samples, model: Model, labelled: bool) -> np.ndarray:
+def _all(
+    request: Request, samples: sources.Samples, model: Model, labelled: bool, console: Console
+) -> np.ndarray:
     graph = model.graph
     x, y = samples.arrays()
     x, y = x[: request.limit], y[: request.limit] if labelled else None
     full = 127 * scale.decode(graph.input_scale)
+    lowest = -full if graph.signed_input else 0.0
+    outside = 1 - np.mean((x >= lowest * 1.001) & (x <= full * 1.001))
+    if request.normalize == "none" and outside:
+        share = f"{100 * outside:.1f} % of the values lie outside of {lowest:g} .. {full:g}"
+        console.info(
+            f"warning: {share}, the model's input, and are clipped; --normalize fits them"
+        )
     fitted = quantize.normalization(
         request.normalize, x, full_scale=full, signed=graph.signed_input
     )
@@ -219,9 +227,11 @@ def _lines(request: Request, outcome: pump.Outcome, facts: dict) -> list[str]:
         f"samples   {facts['samples_sent']} sent, {facts['samples_run']} run, "
         f"{facts['samples_lost']} lost, {facts['frames_retransmitted']} frames sent again",
     ]
-    if request.task == "finetune" and outcome.records:
+    if request.task == "finetune" and len(outcome.records) > 1:
         first, last = facts["elbo_first"], facts["elbo_last"]
         lines.append(f"ELBO      {first:.2f} -> {last:.2f} nats a sample")
+    elif "elbo" in facts:
+        lines.append(f"ELBO      {facts['elbo']:.2f} nats a sample")
     if "accuracy" in facts:
         lines.append(f"loss      {facts['loss']:.3f} nats a sample")
         lines.append(f"accuracy  {100 * facts['accuracy']:.1f} %")

@@ -97,8 +97,9 @@ def run(
 ) -> Outcome:
     """Runs a task over `blocks` of records (see records()). `total` samples set the decay.
 
-    Ctrl-C stops the board, a second one waits for nothing. Raises DataLost when the board ran
-    fewer samples than it was sent.
+    Ctrl-C stops the board, a second one waits for nothing. Where `blocks` raises UsageError the
+    board still keeps what it has learned. Raises DataLost when the board ran fewer samples than it
+    was sent.
     """
     gathered = []
 
@@ -111,10 +112,14 @@ def run(
     started = session.start(**_request(settings, plan, total))
     sent = 0
     with Interrupt() as interrupt:
-        for piece in interrupt.until_asked(_pieces(blocks, session.link.payload_max)):
-            session.samples(piece.tobytes())
-            sent += len(piece)
-            on_sent(len(piece))
+        try:
+            for piece in interrupt.until_asked(_pieces(blocks, session.link.payload_max)):
+                session.samples(piece.tobytes())
+                sent += len(piece)
+                on_sent(len(piece))
+        except UsageError:
+            session.finish()
+            raise
         if interrupt.asked:
             # Overtakes what is queued; the counts and the model so far are still fetched.
             session.link.stop()
