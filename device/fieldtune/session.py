@@ -109,7 +109,7 @@ class Session:
         self._trainer = None
         self._sample = bytearray()
         self._every = 1
-        self._reported = 0
+        self._ticked = self._elapsed = 0
         link.on_status = self._status
 
     def run(self):
@@ -117,6 +117,7 @@ class Session:
         try:
             while not link.closed:
                 item = link.receive(1000)
+                self._tick()
                 if link.paused and not link.stop:
                     time.sleep_ms(1)
                 elif item:
@@ -216,7 +217,7 @@ class Session:
         self._link.stop = False
         self._sample = bytearray()
         gc.collect()
-        self._link.waited_us, self._reported = 0, time.ticks_us()
+        self._link.waited_us, self._ticked, self._elapsed = 0, time.ticks_us(), 0
         self._reply({"ok": "start", "ram_free_bytes": gc.mem_free(), "step": self._trainer.step})
 
     def _samples(self, payload):
@@ -231,13 +232,19 @@ class Session:
             if self._trainer.sums["steps"] >= self._every:
                 self._report()
 
+    def _tick(self):
+        """Adds up the time in short stretches: ticks_us itself wraps after nine minutes."""
+        now = time.ticks_us()
+        self._elapsed += time.ticks_diff(now, self._ticked)
+        self._ticked = now
+
     def _report(self):
         """The sums since the last report, as integers: nats * 256, cycles in kernels, microseconds in all and waited."""
-        now = time.ticks_us()
+        self._tick()
         sums = self._trainer.sums
         sums["step"] = self._trainer.step
-        sums["us"], sums["wait_us"] = time.ticks_diff(now, self._reported), self._link.waited_us
-        self._link.waited_us, self._reported = 0, now
+        sums["us"], sums["wait_us"] = self._elapsed, self._link.waited_us
+        self._link.waited_us = self._elapsed = 0
         self._link.send(_METRICS, _dumps(sums))
         self._trainer.reset()
 
