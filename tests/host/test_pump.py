@@ -9,7 +9,7 @@ import pytest
 from fieldtune.errors import DataLost, DeviceRaised
 from fieldtune.model import example
 from fieldtune.stream import pump
-from fieldtune.stream.interrupt import Interrupt
+from fieldtune.stream.interrupt import Interrupt, undisturbed
 
 GRAPH = example.graph(1)
 WIDTH = GRAPH.input_width
@@ -241,3 +241,11 @@ def test_a_whole_task_that_is_stopped_is_an_interruption(monkeypatch):
     monkeypatch.setattr(pump, "run", lambda *args, **kwargs: stopped)
     with pytest.raises(KeyboardInterrupt):
         pump.run_whole()
+
+
+def test_what_is_undisturbed_ends_before_ctrl_c_does():
+    done = []
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("all of it")
+    assert done == ["all of it"]

@@ -14,6 +14,7 @@ from fieldtune.model import file, planner, quantize, scale
 from fieldtune.model.file import Model
 from fieldtune.runs.store import INTERRUPTED, Run
 from fieldtune.stream import pump, sources
+from fieldtune.stream.interrupt import undisturbed
 from fieldtune.stream.lines import Lines
 from fieldtune.stream.session import Session
 
@@ -75,7 +76,7 @@ def run(request: Request, connect: Callable[[], Session], console: Console) -> D
         with Run.create(request.task, about) as record:
             record.keep(BEFORE, before)
             if lines:
-                lines.idle = lambda: session.samples(b"")
+                lines.idle = functools.partial(_keep_alive, session)
             outcome = _stream(request, samples, model, session, lines, record, console)
             if model.graph.tasks[request.task].train:
                 record.keep(AFTER, session.pull())
@@ -83,6 +84,12 @@ def run(request: Request, connect: Callable[[], Session], console: Console) -> D
             code = INTERRUPTED if outcome.stopped else 0
             record.finish({"result": facts, "link": facts["link"], "exit": code})
     return Done(facts, _lines(request, outcome, facts))
+
+
+def _keep_alive(session: Session) -> None:
+    """The link has its turn while standard input is waited for."""
+    with undisturbed():
+        session.samples(b"")
 
 
 def _check(request: Request, samples: sources.Samples) -> None:
