@@ -17,17 +17,22 @@ FLOAT = {"float32.c", "layer_float32.c"}
 
 def sources() -> list[Path]:
     """The C files that train in integers and know no MicroPython."""
-    found = [QNN / "scale.c", *QNN.glob("ref/*.c"), *QNN.glob("layer_*.c")]
+    found = [QNN / "scale.c", *QNN.glob("layer_*.c")]
+    found += [*QNN.glob("ref/*.c"), *QNN.glob("m0plus/*.c")]
     return sorted(path for path in found if path.name not in FLOAT)
 
 
-def compile_runner(folder: Path) -> Path:
-    """Builds the program in `folder`. Raises CalledProcessError on any warning."""
+def compile_runner(folder: Path, core: str = "REF") -> Path:
+    """Builds the program in `folder` with the kernels of a core, assembly as its C twins.
+
+    Raises CalledProcessError on any warning.
+    """
     program = folder / "qnn_runner"
     warn = ["-std=c99", "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror"]
     files = [Path(__file__).with_name("qnn_runner.c"), *sources()]
     subprocess.run(
-        ["cc", "-g", "-O1", *SANITIZE, *warn, "-I", QNN, *files, "-o", program], check=True
+        ["cc", "-g", "-O1", f"-DQNN_{core}", *SANITIZE, *warn, "-I", QNN, *files, "-o", program],
+        check=True,
     )
     return program
 

@@ -7,8 +7,6 @@
 
 #ifdef DENSE_M0PLUS
 
-#include "../random.h"
-#include "../ref/arithmetic.h"
 #include "tiles.h"
 
 #define PANEL_WORDS (1024)
@@ -88,11 +86,7 @@ static void QNN_HOT requantize_line(requantize_tiles_t *job, void (*tiles)(requa
             *job->out = 0;
             continue;
         }
-        int32_t t = (dot_product(job->pairs, job->pairs_end, last, job->start, j) >> job->s) * (int32_t)job->m;
-        if (low < 0 || t > 0) {
-            job->peak = larger(job->peak, t);
-        }
-        *job->out = clamp((t + job->half) >> job->r, low, job->limit);
+        requantize_one(job, last, j, low);
     }
 }
 
@@ -143,19 +137,6 @@ uint32_t QNN_HOT dense_dx(const dense_dx_t *layer, int8_t *dx, const int8_t *e, 
     return job.peak;
 }
 
-// The weights left over behind the tiles of a row.
-static void QNN_HOT update_rest(update_tiles_t *job, const panel_t *last, uint32_t left) {
-    uint32_t word = random_next(job->state);
-    for (uint32_t j = 0; j < left; j++, word >>= 8) {
-        int32_t g = dot_product(job->pairs, job->pairs_end, last, job->start, j) >> job->s;
-        job->power += (uint32_t)(g * g);
-        int32_t dither = (2 * (word & 0xff) + 1) << job->dither;
-        int32_t v = job->w[j] - ((g * (int32_t)job->m + dither) >> job->r);
-        job->peak = larger(job->peak, v);
-        job->w[j] = clamp(v, -ACTIVATION_MAX, ACTIVATION_MAX);
-    }
-}
-
 uint64_t QNN_HOT dense_update(const dense_update_t *layer, const int8_t *dy, const int8_t *x, uint32_t n,
     uint32_t first, uint32_t end) {
     uint32_t rows = layer->rows, cols = layer->cols, height = pairs_for(n);
@@ -183,7 +164,7 @@ uint64_t QNN_HOT dense_update(const dense_update_t *layer, const int8_t *dy, con
             if (job.tiles) {
                 update_tiles(&job);
             }
-            update_rest(&job, panel + done / 4 * height, done % 4);
+            update_some(&job, panel + done / 4 * height, done % 4);
             layer->row_max[o] = least(job.peak, 255);
         }
     }

@@ -7,9 +7,6 @@
 
 #include <stdbool.h>
 
-#include "../random.h"
-#include "../ref/arithmetic.h"
-
 static void requantize(requantize_tiles_t *job, int32_t low, bool masked) {
     for (; job->tiles; job->tiles--, job->panel += job->pairs_end - job->pairs) {
         for (uint32_t j = 0; j < 4; j++, job->out += job->stride) {
@@ -17,11 +14,7 @@ static void requantize(requantize_tiles_t *job, int32_t low, bool masked) {
                 *job->out = 0;
                 continue;
             }
-            int32_t t = (dot_product(job->pairs, job->pairs_end, job->panel, job->start, j) >> job->s) * (int32_t)job->m;
-            if (low < 0 || t > 0) {
-                job->peak = larger(job->peak, t);
-            }
-            *job->out = clamp((t + job->half) >> job->r, low, job->limit);
+            requantize_one(job, job->panel, j, low);
         }
     }
 }
@@ -40,14 +33,7 @@ void requantize_tiles_masked(requantize_tiles_t *job) {
 
 void update_tiles(update_tiles_t *job) {
     for (; job->tiles; job->tiles--, job->panel += job->pairs_end - job->pairs, job->w += 4) {
-        uint32_t word = job->state = random_next(job->state);
-        for (uint32_t j = 0; j < 4; j++, word >>= 8) {
-            int32_t g = dot_product(job->pairs, job->pairs_end, job->panel, job->start, j) >> job->s;
-            job->power += (uint32_t)(g * g);
-            int32_t v = job->w[j] - ((g * (int32_t)job->m + (int32_t)((2 * (word & 0xff) + 1) << job->dither)) >> job->r);
-            job->peak = larger(job->peak, v);
-            job->w[j] = clamp(v, -ACTIVATION_MAX, ACTIVATION_MAX);
-        }
+        update_some(job, job->panel, 4);
     }
 }
 

@@ -12,6 +12,9 @@
 
 #include <stdint.h>
 
+#include "../random.h"
+#include "../ref/arithmetic.h"
+
 typedef int32_t panel_t[4];
 
 // One dot product, number j of its tile.
@@ -42,6 +45,15 @@ static inline int masked_out(const requantize_tiles_t *job) {
     return *(const int8_t *)((intptr_t)job->out + job->mask) <= 0;
 }
 
+// One output from a tile's dot product number j: what the functions below do four times a tile.
+static inline void requantize_one(requantize_tiles_t *job, const panel_t *panel, uint32_t j, int32_t low) {
+    int32_t t = (dot_product(job->pairs, job->pairs_end, panel, job->start, j) >> job->s) * (int32_t)job->m;
+    if (low < 0 || t > 0) {
+        job->peak = larger(job->peak, t);
+    }
+    *job->out = clamp((t + job->half) >> job->r, low, job->limit);
+}
+
 // out = clamp(((dot >> s) * m + half) >> r) to 0..limit; positive results are tracked
 void requantize_tiles_relu(requantize_tiles_t *job);
 
@@ -66,5 +78,18 @@ typedef struct {
 
 // Steps four weights a tile: see dense_update in kernels.h.
 void update_tiles(update_tiles_t *job);
+
+// The first `count` weights of one tile.
+static inline void update_some(update_tiles_t *job, const panel_t *panel, uint32_t count) {
+    uint32_t word = job->state = random_next(job->state);
+    for (uint32_t j = 0; j < count; j++, word >>= 8) {
+        int32_t g = dot_product(job->pairs, job->pairs_end, panel, job->start, j) >> job->s;
+        job->power += (uint32_t)(g * g);
+        int32_t dither = (2 * (word & 0xff) + 1) << job->dither;
+        int32_t v = job->w[j] - ((g * (int32_t)job->m + dither) >> job->r);
+        job->peak = larger(job->peak, v);
+        job->w[j] = clamp(v, -ACTIVATION_MAX, ACTIVATION_MAX);
+    }
+}
 
 #endif
