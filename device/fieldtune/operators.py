@@ -34,7 +34,9 @@ class Operator:
     """What the graph knows of a node. `sources` are the nodes that it reads and sends errors to."""
 
     loss = False
+    needs_labels = False
     relu = False
+    shown = ()  # (attribute, its name among a step's sums)
 
     def __init__(self, node, tensors, widths, number):
         self.name = node["name"]
@@ -94,6 +96,7 @@ class Latent(Operator):
     """
 
     kernel = qnn.Latent
+    shown = (("kl", "kl"),)
 
     def __init__(self, node, tensors, widths, number):
         super().__init__(node, tensors, widths, number)
@@ -130,10 +133,9 @@ class Latent(Operator):
             self._dlogvar.scale = self._kernel.dlogvar_scale()
 
 
-class Bernoulli(Operator):
-    """The binary cross-entropy of sigmoid(logits) and the target."""
+class Loss(Operator):
+    """`value`: nats * 256, summed over the batch."""
 
-    kernel = qnn.Bernoulli
     loss = True
 
     def __init__(self, node, tensors, widths, number):
@@ -141,8 +143,18 @@ class Bernoulli(Operator):
         self.sources = (node["input"],)
         self.width = 0
         self.value = 0
-        self._target_name = node["target"]
         self._kernel = self.kernel(self.state, widths[node["input"]])
+
+
+class Bernoulli(Loss):
+    """The binary cross-entropy of sigmoid(logits) and the target."""
+
+    kernel = qnn.Bernoulli
+    shown = (("value", "reconstruction"),)
+
+    def __init__(self, node, tensors, widths, number):
+        super().__init__(node, tensors, widths, number)
+        self._target_name = node["target"]
 
     def bind(self, place):
         self._target = place.outputs[self._target_name]
@@ -156,19 +168,16 @@ class Bernoulli(Operator):
         self._d.scale = self._kernel.backward(n, self._target.scale)
 
 
-class Softmax(Operator):
+class Softmax(Loss):
     """The cross-entropy of softmax(logits) and a label per sample."""
 
     kernel = qnn.Softmax
-    loss = True
+    needs_labels = True
+    shown = (("value", "class"), ("correct", "correct"))
 
     def __init__(self, node, tensors, widths, number):
         super().__init__(node, tensors, widths, number)
-        self.sources = (node["input"],)
-        self.width = 0
-        self.value = 0
         self.correct = 0
-        self._kernel = self.kernel(self.state, widths[node["input"]])
 
     def bind(self, place):
         self._labels = place.labels

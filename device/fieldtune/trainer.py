@@ -24,7 +24,7 @@ class Trainer:
         self._clock = Clock(seed, model.description.get("step", 0))
         self._clock.training = bool(self._task.train)
         self._clock.labelled = labelled
-        if self._clock.training and not labelled and hasattr(self._task.loss, "correct"):
+        if self._clock.training and not labelled and self._task.loss.needs_labels:
             raise ValueError("this task needs labels")
         self.rate, self._total, self._taken = rate, total, 0
         self._width = model.graph.input_width
@@ -32,7 +32,7 @@ class Trainer:
         self._fill = 0
         self.batch = batch
         self.samples = 0
-        self._shown = self._what_is_shown()
+        self._shown = [(o, attribute, key) for o in self._task.operators for attribute, key in o.shown]
         self.reset()
 
     def restart(self):
@@ -112,19 +112,6 @@ class Trainer:
         sums["cycles"] += cycles
         for operator, attribute, key in self._shown:
             sums[key] += getattr(operator, attribute)
-
-    def _what_is_shown(self):
-        """(operator, attribute, key of the sums) of everything that a step adds to the sums."""
-        shown = []
-        for operator in self._task.operators:
-            if hasattr(operator, "kl"):
-                shown.append((operator, "kl", "kl"))
-            elif hasattr(operator, "correct"):
-                shown.append((operator, "value", "class"))
-                shown.append((operator, "correct", "correct"))
-            elif operator.loss:
-                shown.append((operator, "value", "reconstruction"))
-        return shown
 
     def classes(self, n):
         """Predicted classes of the last n samples run."""
